@@ -1,0 +1,118 @@
+//! Registers: the smallest states that can be joined. Each keeps the best of a total key, so a join is
+//! associative, commutative and idempotent whatever it is made of.
+
+use super::{
+    signal::{Identity, Link, Witness},
+    state::{HangupCause, Outcome},
+    time::Millis,
+    words,
+};
+use serde::{Deserialize, Serialize};
+
+/// Keeps the greatest key it was ever given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Max<K>(pub Option<K>);
+
+/// Keeps the smallest key it was ever given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Min<K>(pub Option<K>);
+
+impl<K> Default for Max<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K> Default for Min<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K: Ord> Max<K> {
+    pub(super) fn of(key: K) -> Self {
+        Self(Some(key))
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        if other.0 > self.0 {
+            *self = other;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<K: Ord> Min<K> {
+    pub(super) fn of(key: K) -> Self {
+        Self(Some(key))
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        // `None` is the smallest `Option`, but here it means "nothing yet".
+        if self.0.is_none() || (other.0.is_some() && other.0 < self.0) {
+            *self = other;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+words! {
+    /// How good the time of a milestone is; the first is the best.
+    pub enum Quality {
+        /// The provider gave it.
+        Told = "told",
+        /// A callback without a time: when it was received.
+        Received = "received",
+        /// When the provider was asked.
+        Estimated = "estimated",
+    }
+}
+
+words! {
+    /// Who told an ending; a callback outweighs an answer to a question.
+    pub enum ToldBy {
+        /// An answer to our question.
+        Reconciled = "reconciled",
+        /// By itself.
+        Callback = "callback",
+    }
+}
+
+/// When a milestone was reached: the best quality, then the earliest.
+pub(super) type Reached = (Quality, Millis);
+
+/// Key of a detail: the best witness, then the earliest, then the value's bytes.
+pub(super) type DetailKey = (Witness, Millis, String);
+
+/// Key of the lead link: the best rank, then as for a detail.
+pub(super) type LinkKey = (Link, Witness, Millis);
+
+/// Key of a told ending. The field order is the law's order; the identity makes it total.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ToldKey {
+    pub(super) by: ToldBy,
+    /// `None` counts as -1: an ending without a sequence number loses to one that has any.
+    pub(super) sequence: Option<i64>,
+    pub(super) at: Millis,
+    pub(super) outcome: Outcome,
+    pub(super) told: bool,
+    pub(super) cause: HangupCause,
+    pub(super) identity: Identity,
+}
+
+/// Key of the seconds of conversation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SecondsKey {
+    pub(super) by: ToldBy,
+    pub(super) sequence: Option<i64>,
+    pub(super) at: Millis,
+    pub(super) value: i64,
+}

@@ -1,0 +1,7 @@
+//! onhook: a gateway that makes every phone call end with the truth.
+//!
+//! A provider sends a **delivery** (raw, as received), it is read as a **signal** (what happened, provider-neutral),
+//! the call answers with a **step**, the step is written to the **timeline**, and what is owed to the outside goes to
+//! the outbox as an **effect**. The modules stand in dependency order; `docs/architecture.md` is the plan of the house.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! onhook
+fn main() {}

@@ -1,0 +1,2 @@
+//! The one integration binary. Its modules mirror the rooms of the house.
+
