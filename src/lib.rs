@@ -5,3 +5,4 @@
 //! the outbox as an **effect**. The modules stand in dependency order; `docs/architecture.md` is the plan of the house.
 
 pub mod domain;
+pub mod store;

@@ -5,7 +5,7 @@
 //! duplication of the same signals ends in the same row (`docs/calls.md` has the table).
 
 use super::{
-    register::{DetailKey, LinkKey, Max, Min, Quality, Reached, SecondsKey, ToldBy, ToldKey},
+    register::{DetailKey, LinkKey, Max, Min, Quality, Reached, SecondsKey, ToldBy, ToldKey, UNNUMBERED},
     signal::{Claim, Field, Link, Signal, Told, Weak, Witness},
     state::{HangupCause, Live, Outcome, Resolution, Status},
     time::{Millis, SECOND, seconds_between},
@@ -112,7 +112,7 @@ impl Call {
     /// (A known identity is `Step::Repeated`; whoever keeps the signals knows that before asking.)
     pub fn absorb(&mut self, signal: &Signal) -> Step {
         let before = (self != &Self::default()).then(|| self.read());
-        let claimed = self.claim_is_lower(signal);
+        let lower = self.claim_is_lower(signal);
         self.join(Self::inject(signal));
         if matches!(signal.claim, Claim::Unknown(_)) {
             return Step::Refused;
@@ -124,7 +124,7 @@ impl Call {
             Step::Corrected
         } else if before.status != after.status {
             Step::Moved
-        } else if claimed {
+        } else if lower {
             Step::Late
         } else {
             Step::Noted
@@ -167,7 +167,7 @@ impl Call {
             call.details.insert(*field, Min::of((signal.witness, at, value.clone())));
         }
         if let Some(link) = &signal.link {
-            call.link = Min::of((link.clone(), signal.witness, at));
+            call.link = Min::of((link.rank, signal.witness, at, link.lead_id.clone()));
         }
         call
     }
@@ -212,11 +212,12 @@ impl Call {
             // Only the provider can tell an ending; the others give up (`Claim::GivenUp`).
             Witness::Absent | Witness::Manual | Witness::Inferred => return,
         };
-        let (at, sequence) = (signal.effective_ms(), signal.sequence);
+        let (at, sequence) = (signal.effective_ms(), signal.sequence.unwrap_or(UNNUMBERED));
         let Told { outcome, seconds, cause } = told;
         let identity = signal.identity();
         self.told = Max::of(ToldKey { by, sequence, at, outcome, told: signal.at.is_some(), cause, identity });
-        if let (Outcome::Completed, Some(value)) = (outcome, seconds) {
+        // Fewer than no seconds are none: they would put the answer after the end.
+        if let (Outcome::Completed, Some(value @ 0..)) = (outcome, seconds) {
             self.seconds = Max::of(SecondsKey { by, sequence, at, value });
         }
     }
@@ -233,7 +234,23 @@ impl Call {
 
     /// Joins what two states know. Associative, commutative, idempotent.
     pub fn join(&mut self, other: Self) {
-        let Self { live, stated, alive_ms, created_ms, initiated, ringing, answered, .. } = other;
+        // Named without `..`, so that a new register cannot be forgotten here.
+        let Self {
+            live,
+            stated,
+            alive_ms,
+            created_ms,
+            initiated,
+            ringing,
+            answered,
+            told,
+            seconds,
+            absent,
+            manual,
+            inferred,
+            link,
+            details,
+        } = other;
         self.live.join(live);
         self.stated.join(stated);
         self.alive_ms.join(alive_ms);
@@ -241,13 +258,13 @@ impl Call {
         self.initiated.join(initiated);
         self.ringing.join(ringing);
         self.answered.join(answered);
-        self.told.join(other.told);
-        self.seconds.join(other.seconds);
-        self.absent.join(other.absent);
-        self.manual.join(other.manual);
-        self.inferred.join(other.inferred);
-        self.link.join(other.link);
-        for (field, detail) in other.details {
+        self.told.join(told);
+        self.seconds.join(seconds);
+        self.absent.join(absent);
+        self.manual.join(manual);
+        self.inferred.join(inferred);
+        self.link.join(link);
+        for (field, detail) in details {
             self.details.entry(field).or_default().join(detail);
         }
     }
@@ -299,7 +316,7 @@ impl Call {
             talk_seconds: None,
             alive_ms: self.alive_ms.0,
             answered: self.answered(),
-            link: self.link.0.as_ref().map(|(link, _, _)| link.clone()),
+            link: self.link.0.as_ref().map(|(rank, _, _, lead_id)| Link { rank: *rank, lead_id: lead_id.clone() }),
         };
         match self.standing() {
             Standing::None => row,

@@ -2,7 +2,7 @@
 //! associative, commutative and idempotent whatever it is made of.
 
 use super::{
-    signal::{Identity, Link, Witness},
+    signal::{Identity, LinkRank, Witness},
     state::{HangupCause, Outcome},
     time::Millis,
     words,
@@ -92,15 +92,15 @@ pub(super) type Reached = (Quality, Millis);
 /// Key of a detail: the best witness, then the earliest, then the value's bytes.
 pub(super) type DetailKey = (Witness, Millis, String);
 
-/// Key of the lead link: the best rank, then as for a detail.
-pub(super) type LinkKey = (Link, Witness, Millis);
+/// Key of the lead link: the best rank, then as for a detail: the best witness, the earliest, the lead id's bytes.
+pub(super) type LinkKey = (LinkRank, Witness, Millis, String);
 
 /// Key of a told ending. The field order is the law's order; the identity makes it total.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToldKey {
     pub(super) by: ToldBy,
-    /// `None` counts as -1: an ending without a sequence number loses to one that has any.
-    pub(super) sequence: Option<i64>,
+    /// The provider's, or [`UNNUMBERED`].
+    pub(super) sequence: i64,
     pub(super) at: Millis,
     pub(super) outcome: Outcome,
     pub(super) told: bool,
@@ -112,7 +112,11 @@ pub struct ToldKey {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SecondsKey {
     pub(super) by: ToldBy,
-    pub(super) sequence: Option<i64>,
+    pub(super) sequence: i64,
     pub(super) at: Millis,
     pub(super) value: i64,
 }
+
+/// Stands for a missing sequence number, so that an ending without one loses to any that has one.
+/// Comparing sequences only where both have one would not be transitive.
+pub(super) const UNNUMBERED: i64 = -1;

@@ -207,7 +207,7 @@ impl Signal {
 /// A provider's time if it can be believed: from seven days before to five minutes after it was received.
 /// Anything else (a broken clock, a hostile value) counts as untold.
 pub fn believable(at: Option<Millis>, received_ms: Millis) -> Option<Millis> {
-    at.filter(|at| (received_ms - PAST_MAX..=received_ms + FUTURE_MAX).contains(at))
+    at.filter(|at| (received_ms.saturating_sub(PAST_MAX)..=received_ms.saturating_add(FUTURE_MAX)).contains(at))
 }
 
 /// How old a provider's time may be when it arrives.

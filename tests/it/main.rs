@@ -1,2 +1,1 @@
 //! The one integration binary. Its modules mirror the rooms of the house.
-

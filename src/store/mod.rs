@@ -1,0 +1,32 @@
+//! SQL lives here and nowhere else: one file per family of tables, each statement written once for both databases.
+
+pub mod calls;
+mod checkpoint;
+pub mod contacts;
+mod db;
+pub mod deliveries;
+mod error;
+pub mod expected;
+pub mod journal;
+pub mod leads;
+mod open;
+pub mod outbox;
+pub mod signals;
+pub mod sql;
+
+pub use db::{Arg, Db, Fetch, On, Query, Tx};
+pub use error::StoreError;
+pub use open::{OpenError, migrate, open, unmigrated};
+
+/// Every statement there is, with the file it is from: the test that prepares them walks this list.
+pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
+    ("calls", calls::ALL),
+    ("contacts", contacts::ALL),
+    ("deliveries", deliveries::ALL),
+    ("expected", expected::ALL),
+    ("journal", journal::ALL),
+    ("leads", leads::ALL),
+    ("open", open::ALL),
+    ("outbox", outbox::ALL),
+    ("signals", signals::ALL),
+];

@@ -1,0 +1,157 @@
+//! One SQL text for two databases: statements, row sets, and the list of all statements for the test that prepares them.
+//!
+//! A *row set* is a JSON array bound as `$1` and read as a table by either database, so a batch of any size is one
+//! statement (through sqlx a statement costs far more than a row). Its columns are declared once, as
+//! `name kind` with the kinds `text`, `int`, `bool` and `bytes` (hex in the JSON).
+
+/// A statement in both dialects. Only [`statements!`] makes one, so the list of all statements is complete.
+#[derive(Debug)]
+pub struct Sql {
+    /// What it is for, in error messages and in the test that prepares it.
+    pub name: &'static str,
+    /// The text SQLite gets.
+    pub sqlite: &'static str,
+    /// The text PostgreSQL gets.
+    pub postgres: &'static str,
+}
+
+/// Declares the statements of a file and `ALL`, the list of them. A statement is `both(..)` where the dialects agree,
+/// else `split(.., ..)`; each takes pieces of text to join. In `both`, `rows(list)` among the pieces stands for the row set.
+macro_rules! statements {
+    ($($name:ident = $how:ident $args:tt;)+) => {
+        $(const $name: $crate::store::sql::Sql = $crate::store::sql::$how!($name $args);)+
+        /// Every statement of this file.
+        pub const ALL: &[$crate::store::sql::Sql] = &[$($name),+];
+    };
+}
+
+/// The same text for both.
+macro_rules! both {
+    ($name:ident ($($piece:expr),+ $(,)?)) => {
+        $crate::store::sql::Sql { name: stringify!($name), sqlite: concat!($($piece),+), postgres: concat!($($piece),+) }
+    };
+}
+
+/// A text each.
+macro_rules! split {
+    ($name:ident ($sqlite:expr, $postgres:expr $(,)?)) => {
+        $crate::store::sql::Sql { name: stringify!($name), sqlite: $sqlite, postgres: $postgres }
+    };
+}
+
+/// One text around a row set: `over(list: "before", "after")`.
+macro_rules! over {
+    ($name:ident ($list:ident: $before:expr, $after:expr $(,)?)) => {
+        $crate::store::sql::Sql {
+            name: stringify!($name),
+            sqlite: concat!($before, $list!(sqlite_rows), $after),
+            postgres: concat!($before, $list!(postgres_rows), $after),
+        }
+    };
+}
+
+/// Inserts a row set: `insert(list into "table": "what follows")`, such as a conflict clause.
+macro_rules! insert {
+    ($name:ident ($list:ident into $table:literal: $after:expr)) => {
+        $crate::store::sql::over!($name ($list: concat!(
+            "INSERT INTO ", $table, " (", $list!(names), ") SELECT ", $list!(names), " FROM "),
+            // `WHERE true` keeps SQLite from reading ON CONFLICT as a join condition.
+            concat!(" WHERE true ", $after)))
+    };
+}
+
+/// Inserts a row set or replaces the rows with the same key: `upsert(list into "table" by "key")`.
+macro_rules! upsert {
+    ($name:ident ($list:ident into $table:literal by $key:literal)) => {
+        $crate::store::sql::insert!($name ($list into $table: concat!(
+            "ON CONFLICT (", $key, ") DO UPDATE SET ", $list!(replaced))))
+    };
+}
+
+/// Declares the columns of a row set as a macro that hands them to another one.
+macro_rules! columns {
+    ($list:ident { $($column:ident $kind:ident),+ $(,)? }) => {
+        macro_rules! $list { ($then:ident) => { $crate::store::sql::$then!($($column $kind),+) }; }
+    };
+}
+
+macro_rules! names {
+    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+        concat!("\"", stringify!($first), "\"" $(, ", \"", stringify!($column), "\"")*)
+    };
+}
+
+macro_rules! replaced {
+    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+        concat!(
+            "\"", stringify!($first), "\" = excluded.\"", stringify!($first), "\""
+            $(, ", \"", stringify!($column), "\" = excluded.\"", stringify!($column), "\"")*
+        )
+    };
+}
+
+macro_rules! sqlite_rows {
+    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+        concat!(
+            "(SELECT ", $crate::store::sql::sqlite_column!($first $kind)
+            $(, ", ", $crate::store::sql::sqlite_column!($column $more))*, " FROM json_each($1)) AS k"
+        )
+    };
+}
+
+macro_rules! sqlite_column {
+    ($column:ident bytes) => {
+        concat!("unhex(value ->> '$.", stringify!($column), "') AS \"", stringify!($column), "\"")
+    };
+    ($column:ident $kind:ident) => {
+        concat!("value ->> '$.", stringify!($column), "' AS \"", stringify!($column), "\"")
+    };
+}
+
+macro_rules! postgres_rows {
+    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+        concat!(
+            "(SELECT ", $crate::store::sql::postgres_column!($first $kind)
+            $(, ", ", $crate::store::sql::postgres_column!($column $more))*,
+            " FROM json_to_recordset($1::json) AS j(",
+            "\"", stringify!($first), "\" ", $crate::store::sql::postgres_type!($kind)
+            $(, ", \"", stringify!($column), "\" ", $crate::store::sql::postgres_type!($more))*, ")) AS k"
+        )
+    };
+}
+
+macro_rules! postgres_column {
+    ($column:ident bytes) => {
+        concat!("decode(j.\"", stringify!($column), "\", 'hex') AS \"", stringify!($column), "\"")
+    };
+    ($column:ident $kind:ident) => {
+        concat!("j.\"", stringify!($column), "\"")
+    };
+}
+
+macro_rules! postgres_type {
+    (text) => {
+        "text"
+    };
+    (int) => {
+        "bigint"
+    };
+    (bool) => {
+        "boolean"
+    };
+    (bytes) => {
+        "text"
+    };
+}
+
+pub(super) use {
+    both, columns, insert, names, over, postgres_column, postgres_rows, postgres_type, replaced, split, sqlite_column,
+    sqlite_rows, statements, upsert,
+};
+
+/// Serde for a `bytes` column of a row set.
+pub(super) mod hex_column {
+    pub(in crate::store) fn serialize<S: serde::Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&hex::encode(bytes))
+    }
+}

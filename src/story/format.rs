@@ -1,0 +1,139 @@
+//! The file of a story: what it holds, and what is checked before it is played.
+
+use super::{StoryError, expected::Expected};
+use crate::{domain::time::Millis, twilio::signal::Method};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::collections::BTreeMap;
+
+/// A story as it is told in its file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Story {
+    /// The name of its folder.
+    #[serde(skip)]
+    pub name: String,
+    /// What happens, in a few words.
+    pub title: String,
+    /// What happens and why it matters.
+    pub text: String,
+    /// Whom the calls are about. Must be known to the gateway before the first delivery, as the status of a lead shows
+    /// only then.
+    pub lead: Option<Lead>,
+    pub(super) legs: BTreeMap<String, Leg>,
+    pub(super) deliveries: Vec<Delivery>,
+    /// What must come of it.
+    pub expect: Expected,
+}
+
+/// A lead before the story begins. Its status is `new`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lead {
+    /// The user's id of it. The salt of a playing is appended: see [`Story::lead_id`].
+    pub id: String,
+    /// A made-up name.
+    pub name: String,
+    /// A documentation number.
+    pub phone: String,
+}
+
+/// One leg and how its callbacks are configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Leg {
+    /// `StatusCallbackMethod`.
+    #[serde(default = "post")]
+    pub(super) method: Method,
+    /// What the user put into the callback URL.
+    #[serde(default)]
+    pub(super) query: String,
+    /// What every callback of the leg says; a line break stands for `&`.
+    pub(super) body: String,
+}
+
+/// One callback.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delivery {
+    pub(super) leg: String,
+    /// When it happened: Twilio's `Timestamp`.
+    pub(super) at: Offset,
+    /// When it reaches the gateway, if that is later.
+    pub(super) arrives: Option<Offset>,
+    /// What only this callback says.
+    pub(super) says: String,
+}
+
+/// A moment of a story, counted from its start: `+3s`, `+1m 5s`, `+250ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset(pub Millis);
+
+impl<'de> Deserialize<'de> for Offset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || D::Error::custom(format!("{text:?} is no moment of a story: write +3s, +1m 5s or +250ms"));
+        let duration = humantime::parse_duration(text.strip_prefix('+').ok_or_else(wrong)?).map_err(|_| wrong())?;
+        Millis::try_from(duration.as_millis()).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl Story {
+    /// Reads the text of a `story.toml`. What it returns can be played: every leg and every placeholder is known.
+    pub fn parse(name: &str, text: &str) -> Result<Self, StoryError> {
+        let broken = |source| StoryError::Form { story: name.to_owned(), source: Box::new(source) };
+        let mut story: Self = toml::from_str(text).map_err(broken)?;
+        name.clone_into(&mut story.name);
+        story.check_legs()?;
+        story.check_placeholders()?;
+        Ok(story)
+    }
+
+    fn check_legs(&self) -> Result<(), StoryError> {
+        let deliveries = self.deliveries.iter().map(|d| ("a delivery", &d.leg));
+        let calls = self.expect.calls.iter().map(|c| ("an expected call", &c.leg));
+        let parents = self.expect.calls.iter().filter_map(|c| Some(("an expected parent", c.parent.as_ref()?)));
+        match deliveries.chain(calls).chain(parents).find(|(_, leg)| !self.legs.contains_key(*leg)) {
+            None => Ok(()),
+            Some((what, leg)) => Err(StoryError::UnknownLeg { story: self.name.clone(), what, leg: leg.clone() }),
+        }
+    }
+
+    fn check_placeholders(&self) -> Result<(), StoryError> {
+        let known = |placeholder: &str| match placeholder {
+            "says" | "timestamp" | "account" | "sid" => true,
+            "lead" => self.lead.is_some(),
+            other => other.strip_prefix("sid:").is_some_and(|leg| self.legs.contains_key(leg)),
+        };
+        for (name, leg) in &self.legs {
+            for (_, placeholder) in pieces(&leg.body).chain(pieces(&leg.query)) {
+                if let Some(placeholder) = placeholder.filter(|p| !known(p)) {
+                    let (story, leg) = (self.name.clone(), name.clone());
+                    return Err(StoryError::UnknownPlaceholder { story, leg, placeholder: placeholder.to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts values where the placeholders are. The values are not searched again.
+pub(super) fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    for (literal, placeholder) in pieces(text) {
+        filled.push_str(literal);
+        filled.push_str(&placeholder.and_then(&value).unwrap_or_default());
+    }
+    filled
+}
+
+/// A text cut at its placeholders: what stands before each, and its name. Braces do not occur in an encoded form.
+fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    text.split_inclusive('}').map(|piece| {
+        let placeholder = piece.strip_suffix('}').and_then(|piece| piece.split_once('{'));
+        placeholder.map_or((piece, None), |(literal, name)| (literal, Some(name)))
+    })
+}
+
+const fn post() -> Method {
+    Method::Post
+}
