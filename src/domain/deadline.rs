@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn stuck_counts_from_the_last_sign_of_life() {
-        let stuck = |status, silent| LIMITS.stuck(status, 1_000, 1_000 + silent);
+        let stuck = |status, silent: Millis| LIMITS.stuck(status, 1_000, 1_000 + silent);
         for status in [Status::Queued, Status::InProgress] {
             assert_eq!(stuck(status, 299), None);
             assert_eq!(stuck(status, 300), Some(Stuck::Warn));

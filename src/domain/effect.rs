@@ -36,10 +36,9 @@ pub fn of_call(before: Option<&Row>, after: &Row) -> Option<EffectKind> {
 
 /// Whether a correction matters: another outcome, another answer, or times that moved by more than a second.
 fn differs(before: &Row, after: &Row) -> bool {
-    let moved = |a: Option<Millis>, b: Option<Millis>| match (a, b) {
-        (Some(a), Some(b)) => a.abs_diff(b) > SECOND.unsigned_abs(),
-        (a, b) => a != b,
-    };
+    // Where only one of the two has ended, the status says so.
+    let moved =
+        |a: Option<Millis>, b: Option<Millis>| a.zip(b).is_some_and(|(a, b)| a.abs_diff(b) > SECOND.unsigned_abs());
     let in_ms = |row: &Row| row.talk_seconds.map(|s| s.saturating_mul(SECOND));
     before.status != after.status
         || before.answered != after.answered

@@ -4,8 +4,8 @@
 //! not count twice. Elapsed time is never evidence.
 
 use super::{
-    call::Row,
-    signal::Link,
+    call::{Call, Row},
+    signal::{Field, Link},
     state::{Direction, Status},
     time::Millis,
 };
@@ -131,6 +131,20 @@ impl ContactPolicy {
 }
 
 impl LegView {
+    /// What the contact rule sees of a call.
+    pub fn read(provider_id: &str, call: &Call) -> Self {
+        let detail = |field| call.detail(field).map(str::to_owned);
+        Self {
+            provider_id: provider_id.to_owned(),
+            row: call.read(),
+            is_root: call.detail(Field::ParentId).is_none(),
+            direction: detail(Field::Direction),
+            answered_by: detail(Field::AnsweredBy),
+            bridged: call.detail(Field::Bridged).map(|word| word != "false"),
+            recorded: call.detail(Field::RecordingUrl).is_some(),
+        }
+    }
+
     fn answered_by_machine(&self) -> bool {
         self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax")
     }

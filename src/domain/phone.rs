@@ -66,12 +66,15 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        let parse = |text, region| E164::parse(text, region).map(|n| n.as_str().to_owned());
+        let parse = |text: &str, region| E164::parse(text, region).map(|n| n.as_str().to_owned());
         assert_eq!(parse("+1 (415) 555-0132", None).as_deref(), Some("+14155550132"));
         assert_eq!(parse("415 555 0132", Some("US")).as_deref(), Some("+14155550132"));
         assert_eq!(parse("415 555 0132", None), None);
         assert_eq!(parse("not a number", Some("US")), None);
         assert_eq!(parse(&"1".repeat(200), Some("US")), None);
+        let padded = |bytes| format!("{:>bytes$}", "+14155550132");
+        assert!(parse(&padded(NUMBER_BYTES_MAX), None).is_some());
+        assert_eq!(parse(&padded(NUMBER_BYTES_MAX + 1), None), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::{
     signal::{Identity, LinkRank, Witness},
     state::{HangupCause, Outcome},
     time::Millis,
-    words,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +36,7 @@ impl<K: Ord> Max<K> {
     }
 
     pub(super) fn join(&mut self, other: Self) {
-        if other.0 > self.0 {
-            *self = other;
-        }
+        self.0 = self.0.take().max(other.0);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -54,9 +51,10 @@ impl<K: Ord> Min<K> {
 
     pub(super) fn join(&mut self, other: Self) {
         // `None` is the smallest `Option`, but here it means "nothing yet".
-        if self.0.is_none() || (other.0.is_some() && other.0 < self.0) {
-            *self = other;
-        }
+        self.0 = match (self.0.take(), other.0) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,26 +62,26 @@ impl<K: Ord> Min<K> {
     }
 }
 
-words! {
-    /// How good the time of a milestone is; the first is the best.
-    pub enum Quality {
-        /// The provider gave it.
-        Told = "told",
-        /// A callback without a time: when it was received.
-        Received = "received",
-        /// When the provider was asked.
-        Estimated = "estimated",
-    }
+/// How good the time of a milestone is; the first is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// The provider gave it.
+    Told,
+    /// A callback without a time: when it was received.
+    Received,
+    /// When the provider was asked.
+    Estimated,
 }
 
-words! {
-    /// Who told an ending; a callback outweighs an answer to a question.
-    pub enum ToldBy {
-        /// An answer to our question.
-        Reconciled = "reconciled",
-        /// By itself.
-        Callback = "callback",
-    }
+/// Who told an ending; a callback outweighs an answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToldBy {
+    /// An answer to our question.
+    Reconciled,
+    /// By itself.
+    Callback,
 }
 
 /// When a milestone was reached: the best quality, then the earliest.

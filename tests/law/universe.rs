@@ -15,16 +15,16 @@ pub fn universe() -> Vec<Signal> {
     Witness::ALL.iter().flat_map(|witness| said_by(*witness)).collect()
 }
 
-/// The universe as states. Signals that say the same (all that has no effect, for one) are one state.
-pub fn states() -> Vec<Call> {
-    let mut states: Vec<Call> = Vec::new();
+/// The universe without signals that say the same as another (all that has no effect, for one), each with its state.
+pub fn distinct() -> Vec<(Signal, Call)> {
+    let mut distinct: Vec<(Signal, Call)> = Vec::new();
     for signal in universe() {
         let state = Call::inject(&signal);
-        if !states.contains(&state) {
-            states.push(state);
+        if !distinct.iter().any(|(_, known)| *known == state) {
+            distinct.push((signal, state));
         }
     }
-    states
+    distinct
 }
 
 fn said_by(witness: Witness) -> Vec<Signal> {

@@ -1,10 +1,10 @@
 //! Differential: `fixtures/law/call_model.py` is a second reading of the law; here both must read the same rows.
 
-use crate::build::{Carry, WEAK, cause_of, live, signal, weak};
+use crate::build::{Carry, cause_of, live, signal, weak};
 use onhook::domain::{
     call::Call,
-    signal::{Claim, Field, Signal, Told, Weak, Witness},
-    state::{HangupCause, Live, Outcome},
+    signal::{Claim, Field, Signal, Told, Weak},
+    state::{HangupCause, Live},
     time::{Millis, SECOND},
 };
 use serde_json::{Map, Value, json};
@@ -71,15 +71,14 @@ fn word<T: FromStr<Err = String>>(value: &Value) -> T {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// The letters of the model and causes in the same order.
+/// The letters of the model and causes in the same order. The model has causes for weak endings only, so these are
+/// none that a told ending has here.
 const CAUSES: [(&str, HangupCause); 3] =
-    [("a", HangupCause::Normal), ("b", HangupCause::TimeoutCleanup), ("c", HangupCause::PbxRestart)];
+    [("a", HangupCause::TimeoutCleanup), ("b", HangupCause::Superseded), ("c", HangupCause::PbxRestart)];
 
 fn row_in_words_of_the_model(call: &Call) -> Value {
     let row = call.read();
     let seconds = |ms: Option<Millis>| ms.map(|ms| ms / SECOND);
-    // The model has causes for weak endings only; those are the ones that say until when the call can have lived,
-    // or have an end that an operator stated.
     let cause = row.hangup_cause.and_then(|cause| CAUSES.iter().find(|(_, c)| *c == cause)).map(|(letter, _)| letter);
     let values = json!({
         "status": row.status,
