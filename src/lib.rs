@@ -5,4 +5,28 @@
 //! the outbox as an **effect**. The modules stand in dependency order; `docs/architecture.md` is the plan of the house.
 
 pub mod domain;
+
+pub mod clock;
+pub mod fields;
+pub mod telemetry;
+
+pub mod config;
+pub mod story;
+pub mod twilio;
+
 pub mod store;
+pub mod transaction;
+
+pub mod seal;
+
+pub mod directory;
+
+pub mod ingest;
+pub mod leads;
+
+pub mod check;
+
+pub mod http;
+
+pub mod app;
+pub mod cli;

@@ -90,6 +90,8 @@ pub struct CallFilter {
     pub until_ms: Option<i64>,
     /// Only live calls without a sign of life since: (queued or in-progress, initiated or ringing).
     pub silent_since_ms: Option<(i64, i64)>,
+    /// Only calls that are over or showed a sign of life after: (queued or in-progress, initiated or ringing).
+    pub sign_after_ms: Option<(i64, i64)>,
 }
 
 /// Locks these legs and conversations against other nodes until the transaction ends. On SQLite the transaction
@@ -147,7 +149,9 @@ pub async fn list(
         query = query.bind(word.as_deref());
     }
     let (silent, silent_ringing) = f.silent_since_ms.unzip();
-    query.bind(f.live).bind(f.since_ms).bind(f.until_ms).bind(silent).bind(silent_ringing).fetch_all(on).await
+    let (sign, sign_ringing) = f.sign_after_ms.unzip();
+    query = query.bind(f.live).bind(f.since_ms).bind(f.until_ms).bind(silent).bind(silent_ringing);
+    query.bind(sign).bind(sign_ringing).fetch_all(on).await
 }
 
 /// A page of the legs of a conversation other than the root, by provider id.
@@ -192,6 +196,9 @@ macro_rules! filters {
             AND (CAST($16 AS BIGINT) IS NULL OR (resolution IS NULL AND merged_into IS NULL
                 AND coalesce(alive_ms, created_at_ms)
                     <= CASE WHEN status IN ('initiated', 'ringing') THEN CAST($17 AS BIGINT) ELSE CAST($16 AS BIGINT) END))
+            AND (CAST($18 AS BIGINT) IS NULL OR resolution IS NOT NULL OR merged_into IS NOT NULL
+                OR coalesce(alive_ms, created_at_ms)
+                    > CASE WHEN status IN ('initiated', 'ringing') THEN CAST($19 AS BIGINT) ELSE CAST($18 AS BIGINT) END)
             ORDER BY id DESC LIMIT $3"
     };
 }

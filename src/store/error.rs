@@ -38,23 +38,7 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts a driver's error. `statement` names what was running.
     pub(super) fn sort(source: sqlx::Error, statement: impl Into<Cow<'static, str>>) -> Self {
-        let kind = match &source {
-            sqlx::Error::Database(e) => match e.code() {
-                _ if e.is_unique_violation() => Kind::Exists,
-                Some(code) if e.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => postgres_kind(&code),
-                Some(code) => sqlite_kind(&code),
-                None => Kind::Refused,
-            },
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => Kind::Gone,
-            _ => Kind::Refused,
-        };
-        match kind {
+        match kind(&source) {
             Kind::Gone => Self::Gone(source),
             Kind::Again => Self::Again(source),
             Kind::Exists => Self::Exists(source),
@@ -68,11 +52,35 @@ impl StoreError {
     }
 }
 
+/// Whether somebody else was in the way.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(kind(error), Kind::Again)
+}
+
 enum Kind {
     Gone,
     Again,
     Exists,
     Refused,
+}
+
+fn kind(error: &sqlx::Error) -> Kind {
+    match error {
+        sqlx::Error::Database(e) => match e.code() {
+            _ if e.is_unique_violation() => Kind::Exists,
+            Some(code) if e.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => postgres_kind(&code),
+            Some(code) => sqlite_kind(&code),
+            None => Kind::Refused,
+        },
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Kind::Gone,
+        _ => Kind::Refused,
+    }
 }
 
 /// SQLSTATE: <https://www.postgresql.org/docs/15/errcodes-appendix.html>
@@ -82,6 +90,8 @@ fn postgres_kind(code: &str) -> Kind {
         "40001" | "40P01" | "55P03" => Kind::Again,
         // read-only transaction (a failover left us on a standby)
         "25006" => Kind::Gone,
+        // refused at the door: wrong role or password, no such database, a database closed to connections
+        "28000" | "28P01" | "3D000" | "55000" => Kind::Gone,
         // connection exceptions; insufficient resources; operator intervention; system errors
         c if ["08", "53", "57", "58"].iter().any(|class| c.starts_with(class)) => Kind::Gone,
         _ => Kind::Refused,

@@ -1,5 +1,6 @@
 //! SQL lives here and nowhere else: one file per family of tables, each statement written once for both databases.
 
+pub mod accounts;
 pub mod calls;
 mod checkpoint;
 pub mod contacts;
@@ -7,26 +8,33 @@ mod db;
 pub mod deliveries;
 mod error;
 pub mod expected;
+pub mod idempotency;
 pub mod journal;
+pub mod keys;
 pub mod leads;
 mod open;
 pub mod outbox;
 pub mod signals;
 pub mod sql;
+pub mod tenants;
 
 pub use db::{Arg, Db, Fetch, On, Query, Tx};
 pub use error::StoreError;
-pub use open::{OpenError, migrate, open, unmigrated};
+pub use open::{OpenError, migrate, open, open_postgres, open_sqlite, probe, unmigrated};
 
 /// Every statement there is, with the file it is from: the test that prepares them walks this list.
 pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
+    ("accounts", accounts::ALL),
     ("calls", calls::ALL),
     ("contacts", contacts::ALL),
     ("deliveries", deliveries::ALL),
     ("expected", expected::ALL),
+    ("idempotency", idempotency::ALL),
     ("journal", journal::ALL),
+    ("keys", keys::ALL),
     ("leads", leads::ALL),
     ("open", open::ALL),
     ("outbox", outbox::ALL),
     ("signals", signals::ALL),
+    ("tenants", tenants::ALL),
 ];

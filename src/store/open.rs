@@ -1,9 +1,14 @@
 //! Opening a database by its URL, and bringing its schema up to date.
 
-use super::{checkpoint, db::Db, error::StoreError, sql::statements};
+use super::{
+    checkpoint,
+    db::Db,
+    error::{StoreError, is_busy},
+    sql::statements,
+};
 use sqlx::{
     ConnectOptions, Connection, Executor,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -25,19 +30,35 @@ pub enum OpenError {
     },
     /// The schema could not be brought up to date.
     #[error("migrate the database: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
+    /// It can be read, and what is written is refused: a file or disk without permission, a standby.
+    #[error("write to the database: {0}")]
+    ReadOnly(#[source] StoreError),
 }
 
-/// Opens the database. A SQLite file is created; the schema is left as it is (see [`migrate`]).
+/// Opens a database by its URL: `sqlite://path` or `postgres://…`.
 pub async fn open(url: &str) -> Result<Db, OpenError> {
-    match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+    match url.strip_prefix("sqlite://") {
         Some(path) => open_sqlite(Path::new(path)).await,
         None => open_postgres(url).await,
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<Db, OpenError> {
-    let unreachable = |source| OpenError::Unreachable { what: format!("the file {}", path.display()), source };
+/// Opens a SQLite file, creating it if it is missing. The schema is left as it is (see [`migrate`]).
+pub async fn open_sqlite(path: &Path) -> Result<Db, OpenError> {
+    let mut attempts = 1;
+    loop {
+        match try_open_sqlite(path).await {
+            // Of two processes that make the file at once, one cannot turn on the log, whatever its busy timeout says.
+            Err(error) if attempts < OPEN_ATTEMPTS_MAX && is_busy(&error) => tokio::time::sleep(OPEN_PAUSE).await,
+            Err(source) => return Err(OpenError::Unreachable { what: format!("the file {}", path.display()), source }),
+            Ok(db) => return Ok(db),
+        }
+        attempts += 1;
+    }
+}
+
+async fn try_open_sqlite(path: &Path) -> Result<Db, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -51,25 +72,21 @@ async fn open_sqlite(path: &Path) -> Result<Db, OpenError> {
         .disable_statement_logging();
     // The checkpointer does it aside (`checkpoint.rs`): checkpoints in line are where latency spikes come from.
     let writing = options.clone().pragma("wal_autocheckpoint", "0");
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(writing)
-        .await
-        .map_err(unreachable)?;
+    let write =
+        SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(writing).await?;
     // `query_only` would also do, but a read-only handle cannot be talked into writing.
     let read = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options.clone().read_only(true))
-        .await
-        .map_err(unreachable)?;
-    let own = SqliteConnection::connect_with(&options.create_if_missing(false)).await.map_err(unreachable)?;
+        .await?;
+    let own = SqliteConnection::connect_with(&options.create_if_missing(false)).await?;
     checkpoint::start(own, write.clone());
     Ok(Db::Sqlite { read, write })
 }
 
-async fn open_postgres(url: &str) -> Result<Db, OpenError> {
+/// Opens a PostgreSQL database by its `postgres://` URL. The schema is left as it is (see [`migrate`]).
+pub async fn open_postgres(url: &str) -> Result<Db, OpenError> {
     let options: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
     let what = format!(
         "PostgreSQL database {:?} at {}",
@@ -81,8 +98,7 @@ async fn open_postgres(url: &str) -> Result<Db, OpenError> {
     );
     let options = options
         .application_name("onhook")
-        // synchronous_commit is stated because a server's default may be weaker than what 204 promises.
-        .options([("search_path", "onhook"), ("synchronous_commit", "on"), ("jit", "off")])
+        .options(POSTGRES_SETTINGS.iter().copied())
         .statement_cache_capacity(STATEMENTS_CACHED)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
@@ -94,22 +110,23 @@ async fn open_postgres(url: &str) -> Result<Db, OpenError> {
     Ok(Db::Postgres(pool))
 }
 
-/// Brings the schema up to date. Safe to run on several nodes at once.
+/// Brings the schema up to date, and makes sure that the database takes writes. Safe to run on several nodes at once.
 pub async fn migrate(db: &Db) -> Result<(), OpenError> {
     match db {
-        Db::Sqlite { write, .. } => SQLITE.run(write).await?,
+        Db::Sqlite { write, .. } => {
+            // One transaction around all: a process that comes second finds everything done. On PostgreSQL sqlx takes a lock.
+            let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(MigrateError::from)?;
+            SQLITE.run_direct(None, &mut *tx, false).await?;
+            tx.commit().await.map_err(MigrateError::from)?;
+        }
         Db::Postgres(pool) => {
             let unreachable = |source| OpenError::Unreachable { what: "the schema onhook".into(), source };
-            // A role that may not create schemas can still use one that was made for it.
-            pool.execute(
-                "DO $$ BEGIN IF to_regnamespace('onhook') IS NULL THEN CREATE SCHEMA IF NOT EXISTS onhook; END IF; END $$",
-            )
-            .await
-            .map_err(unreachable)?;
+            pool.execute(CREATE_SCHEMA).await.map_err(unreachable)?;
             POSTGRES.run(pool).await?;
         }
     }
-    Ok(())
+    // SQLite opens a file that it may not write without a word.
+    probe(db).await.map_err(OpenError::ReadOnly)
 }
 
 /// The migrations this program knows that the database lacks; empty means up to date.
@@ -126,7 +143,19 @@ pub async fn unmigrated(db: &Db) -> Result<Vec<i64>, StoreError> {
     Ok(known.map(|m| m.version).filter(|v| !done.contains(&(*v,))).collect())
 }
 
+/// Whether the database is up to date and takes writes. Changes nothing.
+pub async fn probe(db: &Db) -> Result<(), StoreError> {
+    let missing = unmigrated(db).await?;
+    if !missing.is_empty() {
+        let why = format!("migrations {missing:?} are missing; run `onhook migrate`");
+        return Err(StoreError::Corrupt { what: "the schema".into(), why });
+    }
+    let mut tx = db.begin().await?;
+    PROBE.query().execute(&mut tx).await.map(drop)
+}
+
 statements! {
+    PROBE = both("UPDATE tenant SET name = name WHERE id = ''");
     MIGRATIONS_TABLE = split(
         "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
         "SELECT 1::bigint FROM pg_tables WHERE schemaname = 'onhook' AND tablename = '_sqlx_migrations'",
@@ -134,11 +163,32 @@ statements! {
     MIGRATIONS_DONE = both("SELECT version FROM _sqlx_migrations WHERE success");
 }
 
+/// A role that may not create schemas can still use one that was made for it. `IF NOT EXISTS` fails when two do it at
+/// once; the one that comes second has waited for the other's commit when it is told so.
+const CREATE_SCHEMA: &str = "DO $$ BEGIN
+        IF to_regnamespace('onhook') IS NULL THEN CREATE SCHEMA onhook; END IF;
+    EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL;
+    END $$";
+
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
+/// `synchronous_commit` is stated because a server's default may be weaker than what 204 promises.
+/// Every statement finds its rows by an index. Plans are cached per connection, and one that was made while the tables
+/// were empty would go on scanning them when they are not: the planner may not consider that.
+const POSTGRES_SETTINGS: &[(&str, &str)] = &[
+    ("search_path", "onhook"),
+    ("synchronous_commit", "on"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 /// How long a SQLite connection waits for another process' write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often, and after which pause, opening a file is tried while another process makes it.
+const OPEN_ATTEMPTS_MAX: u32 = 20;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache per SQLite connection.

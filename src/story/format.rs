@@ -22,7 +22,8 @@ pub struct Story {
     pub(super) legs: BTreeMap<String, Leg>,
     pub(super) deliveries: Vec<Delivery>,
     /// What must come of it.
-    pub expect: Expected,
+    #[serde(rename = "expect")]
+    pub expected: Expected,
 }
 
 /// A lead before the story begins. Its status is `new`.
@@ -90,8 +91,8 @@ impl Story {
 
     fn check_legs(&self) -> Result<(), StoryError> {
         let deliveries = self.deliveries.iter().map(|d| ("a delivery", &d.leg));
-        let calls = self.expect.calls.iter().map(|c| ("an expected call", &c.leg));
-        let parents = self.expect.calls.iter().filter_map(|c| Some(("an expected parent", c.parent.as_ref()?)));
+        let calls = self.expected.calls.iter().map(|c| ("an expected call", &c.leg));
+        let parents = self.expected.calls.iter().filter_map(|c| Some(("an expected parent", c.parent.as_ref()?)));
         match deliveries.chain(calls).chain(parents).find(|(_, leg)| !self.legs.contains_key(*leg)) {
             None => Ok(()),
             Some((what, leg)) => Err(StoryError::UnknownLeg { story: self.name.clone(), what, leg: leg.clone() }),

@@ -6,3 +6,6 @@
 pub mod form;
 pub mod signal;
 pub mod signature;
+
+/// Where status callbacks of calls and of dialed nouns are sent to.
+pub const STATUS_PATH: &str = "/webhooks/twilio/status";

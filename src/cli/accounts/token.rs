@@ -1,0 +1,163 @@
+//! The tokens of an account: several are live while one is being rotated.
+
+use super::{secret, unknown};
+use crate::{
+    app,
+    cli::{
+        desk::{Desk, Tenant},
+        exit::{Exit, Stop},
+        view::second,
+    },
+    config::DatabaseUrl,
+    domain::{id::new_id, time::rfc3339},
+    seal::Owner,
+    store::{
+        Db,
+        accounts::{self, SecretRow},
+    },
+};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use rand::RngExt;
+use secrecy::SecretString;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Manage the live tokens of an account
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    Add(Add),
+    List(List),
+    Remove(Remove),
+}
+
+/// Add a token: from now on either it or the others verify
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  onhook accounts token add AC00000000000000000000000000000001 --token-file new.txt")]
+pub struct Add {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The AccountSid
+    sid: String,
+    /// A file that holds the auth token [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// List the tokens; their texts are never shown
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  onhook accounts token list AC00000000000000000000000000000001")]
+pub struct List {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The AccountSid
+    sid: String,
+}
+
+/// Remove a token; running servers stop using it within 60 seconds
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  onhook accounts token remove AC00000000000000000000000000000001 tok_01KA3…")]
+pub struct Remove {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// The AccountSid
+    sid: String,
+    /// The token's id
+    id: String,
+}
+
+impl Token {
+    /// Does it.
+    pub async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        match self {
+            Self::Add(add) => add.run(desk).await,
+            Self::List(list) => list.run(desk).await,
+            Self::Remove(remove) => remove.run(desk).await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        let (tenant, sid) = (&self.tenant.id, &self.sid);
+        let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
+        let row = desk
+            .on_existing_db(async |desk, db| {
+                require_account(db, tenant, sid).await?;
+                let row = seal(desk, tenant, sid, &token)?;
+                let mut tx = db.begin().await?;
+                accounts::insert_secret(&mut tx, &row).await?;
+                tx.commit().await?;
+                Ok(row)
+            })
+            .await?;
+        desk.out.show(&json(&row), || format!("added token {} to {sid}", row.id))?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl List {
+    async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        let (tenant, sid) = (&self.tenant.id, &self.sid);
+        let rows = desk
+            .on_existing_db(async |_, db| {
+                require_account(db, tenant, sid).await?;
+                Ok(accounts::list_secrets(db, tenant, sid, TOKENS_MAX).await?)
+            })
+            .await?;
+        let lines = rows.iter().map(|row| vec![row.id.clone(), row.seal_key.clone(), second(row.created_ms)]);
+        let data: Vec<_> = rows.iter().map(json).collect();
+        let table = || desk.out.table(&["id", "sealed with", "created"], lines);
+        desk.out.show(&json!({ "data": data, "next_cursor": null }), table)?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Remove {
+    async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        let (tenant, sid, id) = (&self.tenant.id, &self.sid, &self.id);
+        let removed = desk
+            .on_existing_db(async |_, db| {
+                require_account(db, tenant, sid).await?;
+                let mut tx = db.begin().await?;
+                let removed = accounts::delete_secret(&mut tx, tenant, sid, id).await?;
+                tx.commit().await?;
+                Ok(removed)
+            })
+            .await?;
+        if removed == 0 {
+            let next = format!("`onhook accounts token list {sid}` shows the tokens there are");
+            return Err(Stop::not_found(format!("token {id} of {sid}"), next));
+        }
+        desk.out
+            .show(&json!({ "account": sid, "id": id, "removed": true }), || format!("removed token {id} of {sid}"))?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// The sealed row of a token.
+pub(super) fn seal(desk: &mut Desk, tenant: &str, account: &str, token: &SecretString) -> Result<SecretRow> {
+    if desk.config.secret_key.is_none() && matches!(desk.config.database_url, DatabaseUrl::Postgres { .. }) {
+        let what = "ONHOOK_SECRET_KEY is not set; on PostgreSQL it seals tokens";
+        return Err(Stop::with(Exit::Usage, what, "give this command the same one as the servers"));
+    }
+    let sealer = app::sealer(&desk.config, &mut desk.rng)?;
+    let sealed = sealer.seal(&mut desk.rng, Owner { tenant, account }, token)?;
+    let now_ms = desk.now_ms();
+    let id = new_id("tok", now_ms, desk.rng.random());
+    Ok(SecretRow { account: account.to_owned(), id, sealed: sealed.bytes, seal_key: sealed.key_id, created_ms: now_ms })
+}
+
+async fn require_account(db: &Db, tenant: &str, sid: &str) -> Result<()> {
+    match accounts::find(db, tenant, sid).await? {
+        Some(_) => Ok(()),
+        None => Err(unknown(tenant, sid)),
+    }
+}
+
+fn json(row: &SecretRow) -> serde_json::Value {
+    json!({ "account": row.account, "id": row.id, "sealed_with": row.seal_key, "created_at": rfc3339(row.created_ms) })
+}
+
+/// Far more than anybody rotates at once.
+const TOKENS_MAX: i64 = 1_000;

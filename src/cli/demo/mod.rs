@@ -1,0 +1,178 @@
+//! `onhook demo`: a gateway on a temporary database, and Twilio's side of every fixture story played at it over HTTP.
+
+mod api;
+mod compare;
+mod gateway;
+
+use super::{
+    exit::Exit,
+    out::{Out, Tone, or_dash},
+    replay, serve,
+};
+use crate::{
+    app::App,
+    clock::{Clock, SystemClock},
+    story::{self, Play, Story},
+};
+use anyhow::Result;
+use api::Api;
+use clap::Args;
+use compare::Told;
+use gateway::{ACCOUNT_SID, Gateway};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// See it work: real signed webhooks against a gateway of its own, with nothing set up
+///
+/// Plays every built-in story (answered, busy, no answer, out of order, duplicated, …) at a gateway on a temporary
+/// database, compares what came of each with what should, and keeps the gateway running to try things on.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  onhook demo
+  onhook demo --exit && echo 'all stories ended as expected'
+  onhook demo --speed 20x")]
+pub struct Demo {
+    /// Stop after the stories; exit code 1 if one did not end as expected
+    #[arg(long)]
+    exit: bool,
+    /// How fast the time of a story passes, such as 20x [default: webhooks are sent one after the other at once]
+    #[arg(long, value_name = "FACTOR", value_parser = replay::speed)]
+    speed: Option<f64>,
+}
+
+impl Demo {
+    /// Plays the stories, then waits to be told to stop.
+    pub async fn run(self, out: Out) -> Result<Exit> {
+        let stories = story::embedded()?;
+        let gateway = Gateway::build().await?;
+        let Gateway { app, key, token, folder: _folder } = gateway;
+        let base = serve::base_url(app.address());
+        let api = Api::new(&base, &key, token)?;
+        let stop = CancellationToken::new();
+        tokio::spawn(serve::cancel_when_told(stop.clone()));
+        let serving = App::run(app, stop.clone());
+        tokio::pin!(serving);
+        let passed = tokio::select! {
+            ended = &mut serving => return ended.map(|()| Exit::Failed).map_err(Into::into),
+            passed = self.tell(&out, &api, &stories) => passed?,
+        };
+        if self.exit {
+            stop.cancel();
+        } else {
+            invite(&out, &base, &key)?;
+        }
+        serving.await?;
+        Ok(if passed { Exit::Ok } else { Exit::Failed })
+    }
+
+    /// Plays every story and shows what came of it; `true` if all ended as expected.
+    async fn tell(&self, out: &Out, api: &Api, stories: &[Story]) -> Result<bool> {
+        let heading = format!("{} stories, played at {} as signed webhooks", stories.len(), api.base());
+        let table = Lines::of(stories);
+        if !out.is_json() {
+            out.line(out.paint(Tone::Strong, &heading))?;
+            out.line(out.paint(Tone::Faint, &table.line(" ", "STORY", "EXPECTED", "CAME OUT AS")))?;
+        }
+        let mut told = Vec::new();
+        for story in stories {
+            let outcome = self.play(api, story).await?;
+            if !out.is_json() {
+                outcome.show(out, &table)?;
+            }
+            told.push(outcome);
+        }
+        let passed = told.iter().all(Told::passed);
+        let (calls, leads) = (api.list("/v1/calls").await?, api.list("/v1/leads").await?);
+        if out.is_json() {
+            let stories: Vec<Value> = told.iter().map(Told::json).collect();
+            out.json(&json!({ "passed": passed, "stories": stories, "calls": calls, "leads": leads }))?;
+        } else {
+            show_rows(out, &calls, &leads)?;
+            let count = told.iter().filter(|told| told.passed()).count();
+            let sentence = format!("{count} of {} stories ended as expected", told.len());
+            out.line(out.paint(if passed { Tone::Good } else { Tone::Bad }, &sentence))?;
+        }
+        Ok(passed)
+    }
+
+    /// Plays one story and looks at what came of it.
+    async fn play(&self, api: &Api, story: &Story) -> Result<Told> {
+        let start_ms = SystemClock.now_ms() - story.length_ms();
+        let play = Play { start_ms, account_sid: ACCOUNT_SID, salt: "" };
+        if let Some(lead) = &story.lead {
+            api.put_lead(lead).await?;
+        }
+        let mut told = Told::expect(story, play);
+        let mut at_ms = 0;
+        for request in story.requests(play) {
+            replay::pause(request.after_ms - at_ms, self.speed).await;
+            at_ms = request.after_ms;
+            told.answered(&request, api.send(&request).await?);
+        }
+        told.compare(api, story, play).await?;
+        Ok(told)
+    }
+}
+
+/// The table of stories, of which each line is printed as soon as it is known.
+struct Lines {
+    story: usize,
+    expected: usize,
+}
+
+impl Lines {
+    fn of(stories: &[Story]) -> Self {
+        let play = Play { start_ms: 0, account_sid: ACCOUNT_SID, salt: "" };
+        let widest = |width: &dyn Fn(&Story) -> usize| stories.iter().map(width).max().unwrap_or_default();
+        let expected = |story: &Story| Told::expect(story, play).expected.chars().count();
+        Self { story: widest(&|story| story.name.len()), expected: widest(&expected) }
+    }
+
+    fn line(&self, mark: &str, story: &str, expected: &str, actual: &str) -> String {
+        format!("{mark} {story:<0$}  {expected:<1$}  {actual}", self.story, self.expected)
+    }
+}
+
+/// All calls and leads there are now.
+fn show_rows(out: &Out, calls: &[Value], leads: &[Value]) -> Result<()> {
+    let text = |row: &Value, key: &str| match &row[key] {
+        Value::Null => or_dash::<String>(None),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let time = |row: &Value, key: &str| text(row, key).get(11..19).unwrap_or("-").to_owned();
+    let call = |row: &Value| {
+        let (id, to, status) = (text(row, "provider_id"), text(row, "to"), text(row, "status"));
+        let (cause, talk) = (text(row, "hangup_cause"), text(row, "talk_seconds"));
+        let (answered, ended) = (time(row, "answered_at"), time(row, "ended_at"));
+        vec![id, to, status, cause, answered, ended, talk, text(row, "deliveries"), text(row, "lead_id")]
+    };
+    let lead = |row: &Value| {
+        let (id, name, phone) = (text(row, "id"), text(row, "name"), text(row, "phone"));
+        vec![id, name, phone, text(row, "status"), text(row, "contact_count"), time(row, "last_contacted_at")]
+    };
+    out.line("")?;
+    let header = ["call", "to", "status", "cause", "answered", "ended", "talk s", "deliveries", "lead"];
+    out.line(out.table(&header, calls.iter().map(call)))?;
+    out.line("")?;
+    let header = ["lead", "name", "phone", "status", "contacts", "last contacted"];
+    out.line(out.table(&header, leads.iter().map(lead)))?;
+    out.line("")
+}
+
+/// Says how to go on by hand.
+fn invite(out: &Out, base: &str, key: &str) -> Result<()> {
+    if out.is_json() {
+        return out.json(&json!({ "api": format!("{base}/v1"), "docs": format!("{base}/docs"), "key": key }));
+    }
+    out.line("")?;
+    out.line(out.sheet(&[
+        ("API", format!("{base}/v1")),
+        ("docs", format!("{base}/docs")),
+        ("key", key.to_owned()),
+        ("try", format!("curl -H 'Authorization: Bearer {key}' '{base}/v1/calls?lead_id=lead-ada'")),
+    ]))?;
+    out.line("")?;
+    out.line("Ctrl-C stops the gateway and removes its database.")
+}

@@ -1,0 +1,50 @@
+//! What no single setting can know: values that are each allowed, but not together.
+
+use super::kind::span_text;
+use super::{Config, ConfigError, DatabaseUrl, Fault, SweepConfig};
+
+impl Config {
+    /// What serving needs beyond what `load` has checked, because other commands can do without.
+    pub fn check_serving(&self) -> Result<(), ConfigError> {
+        let DatabaseUrl::Postgres { .. } = self.database_url else { return Ok(()) };
+        let needed = [("ONHOOK_API_KEY", &self.api_key), ("ONHOOK_SECRET_KEY", &self.secret_key)];
+        let missing = needed.into_iter().filter(|(_, value)| value.is_none());
+        let faults: Vec<_> = missing.map(|(name, _)| Fault::NeededOnPostgres { name }).collect();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::new(faults)) }
+    }
+
+    /// Every pair of settings that contradict each other.
+    pub(super) fn disagreements(&self) -> Vec<Fault> {
+        let SweepConfig { check_after: check, stuck_after: stuck, give_up_after: give_up, .. } = &self.sweep;
+        let no_longer_than = [
+            ("sweep.stuck_after.warn", stuck.warn_ms, "sweep.stuck_after.critical", stuck.critical_ms),
+            (
+                "sweep.stuck_after.ringing_warn",
+                stuck.ringing_warn_ms,
+                "sweep.stuck_after.ringing_critical",
+                stuck.ringing_critical_ms,
+            ),
+            ("sweep.check_after.queued", check.queued_ms, "sweep.give_up_after.queued", give_up.queued_ms),
+            ("sweep.check_after.ringing", check.ringing_ms, "sweep.give_up_after.ringing", give_up.ringing_ms),
+            ("sweep.check_after.answered", check.answered_ms, "sweep.give_up_after.answered", give_up.answered_ms),
+            ("run.stale_after", self.run.stale_after_ms, "run.fail_after", self.run.fail_after_ms),
+        ];
+        let broken = no_longer_than.into_iter().filter(|(_, value, _, limit)| value > limit);
+        let faults = broken.map(|(key, value, than, limit)| Fault::LongerThan {
+            key,
+            value: span_text(value),
+            than,
+            limit: span_text(limit),
+        });
+        faults.chain(self.half_an_account()).collect()
+    }
+
+    fn half_an_account(&self) -> Option<Fault> {
+        let (sid, token) = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN");
+        match (&self.twilio.account_sid, &self.twilio.auth_token) {
+            (Some(_), None) => Some(Fault::HalfAnAccount { set: sid, missing: token }),
+            (None, Some(_)) => Some(Fault::HalfAnAccount { set: token, missing: sid }),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Values of filters in a query string.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+/// A word to compare with, without control characters: the database could not take all of them.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Word(pub(super) String);
+
+/// A phone number or another address. In a query string an unescaped `+` means a space; in front of a number it was
+/// meant as it stands.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Number(pub(super) String);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text.len() > WORD_BYTES_MAX {
+            return Err(D::Error::custom(format!("has {} bytes; up to {WORD_BYTES_MAX} are allowed", text.len())));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(D::Error::custom("holds a control character"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Word(text) = Word::deserialize(d)?;
+        Ok(Self(match text.strip_prefix(' ') {
+            Some(rest) => format!("+{}", rest.trim_start()),
+            None => text,
+        }))
+    }
+}
+
+/// The longest value that is stored anywhere fits.
+const WORD_BYTES_MAX: usize = 500;

@@ -1,0 +1,63 @@
+//! Is it there, can it work, what has it counted?
+
+use super::{Can, Gateway, Problem, ProblemKind, Read};
+use crate::{store, telemetry::METRICS_CONTENT_TYPE};
+use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+use utoipa::ToSchema;
+
+/// What `/readyz` found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// Whether requests should be sent here.
+    ready: bool,
+    /// `ok`, or what is wrong with the database.
+    database: String,
+    /// Whether the gateway is stopping.
+    draining: bool,
+    /// Submissions waiting for the writer.
+    waiting: usize,
+}
+
+/// The process answers. Never touches the database.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "The process answers", content_type = "text/plain", body = String)))]
+pub(super) async fn live() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// The database is writable and migrated, and the gateway is not stopping.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "Ready for work", body = Readiness),
+    (status = 503, description = "Not ready; the body says why", body = Readiness),
+))]
+pub(super) async fn ready(gateway: Data<Gateway>) -> HttpResponse {
+    let database = match store::probe(&gateway.db).await {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => format!("failed to {error}"),
+    };
+    let draining = gateway.draining.load(Ordering::Relaxed);
+    let ready = database == "ok" && !draining;
+    let readiness = Readiness { ready, database, draining, waiting: gateway.ingest.waiting() };
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(readiness)
+}
+
+/// What was counted, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", security(("key" = [])), responses(
+    (status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String),
+    (status = 401, description = "No valid key"), (status = 403, description = "The key lacks the scope read"),
+))]
+pub(super) async fn metrics(_key: Can<Read>, gateway: Data<Gateway>) -> HttpResponse {
+    HttpResponse::Ok().content_type(METRICS_CONTENT_TYPE).body(gateway.metrics.render())
+}
+
+/// The same without a key, for the second listener.
+pub(crate) async fn metrics_only(gateway: Data<Gateway>) -> HttpResponse {
+    HttpResponse::Ok().content_type(METRICS_CONTENT_TYPE).body(gateway.metrics.render())
+}
+
+/// Anything else on the second listener.
+pub(crate) async fn only_metrics_here() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(ProblemKind::NotFound, "this listener serves /metrics only"))
+}

@@ -1,0 +1,121 @@
+//! Incoming IO: what is asked over HTTP and how it is answered. Never SQL, never a decision about a call.
+//!
+//! [`routes`] is the whole surface on one screen.
+
+mod auth;
+mod body;
+mod calls;
+mod filter;
+mod health;
+mod idempotency;
+mod keys;
+mod leads;
+pub mod openapi;
+mod page;
+mod problem;
+mod time;
+mod trace;
+mod webhooks;
+
+pub(crate) use health::{metrics_only, only_metrics_here};
+pub use auth::{Admin, Can, Needs, Read, Write};
+pub use problem::{FieldError, Problem, ProblemKind};
+pub use trace::trace;
+
+use crate::{clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, store::Db, telemetry::Metrics};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, ServiceConfig, delete, get, post, put},
+};
+use rand::rngs::StdRng;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// What requests work with.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What is in force.
+    pub config: Arc<Config>,
+    /// The time.
+    pub clock: SharedClock,
+    /// The database, for questions; changes to calls go through `ingest`.
+    pub db: Db,
+    /// The one door for changes to calls.
+    pub ingest: Ingest,
+    /// Who may speak.
+    pub directory: Arc<Directory>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Randomness for ids and keys.
+    pub rng: Mutex<StdRng>,
+    /// Set while stopping: `/readyz` says so, and a balancer sends nobody here any more.
+    pub draining: AtomicBool,
+}
+
+impl Gateway {
+    /// From here on `/readyz` answers 503.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// A new id of ours.
+    pub fn new_id(&self, prefix: &str) -> String {
+        use rand::RngExt;
+        crate::domain::id::new_id(prefix, self.clock.now_ms(), self.with_rng(|rng| rng.random()))
+    }
+
+    /// Uses the generator.
+    pub fn with_rng<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        // A panic while drawing leaves the generator usable, so a poisoned lock is no reason to stop.
+        draw(&mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// The route table.
+pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
+    move |app| {
+        app.app_data(gateway)
+            .app_data(body::path_config())
+            .service(at("/webhooks/twilio/status").route(post().to(webhooks::twilio::status)).route(get().to(webhooks::twilio::status)))
+            .service(at("/v1/calls").route(get().to(calls::list)).route(post().to(calls::announce)))
+            .service(at("/v1/calls/import").route(post().to(calls::import)))
+            .service(at("/v1/calls/{id}").route(get().to(calls::load)))
+            .service(at("/v1/calls/{id}/timeline").route(get().to(calls::timeline)))
+            .service(at("/v1/calls/{id}/deliveries").route(get().to(calls::deliveries)))
+            .service(at("/v1/calls/{id}/legs").route(get().to(calls::legs)))
+            .service(at("/v1/leads").route(get().to(leads::list)).route(post().to(leads::create)))
+            .service(at("/v1/leads/import").route(post().to(leads::import)))
+            .service(
+                at("/v1/leads/{id}")
+                    .route(get().to(leads::load))
+                    .route(put().to(leads::put))
+                    .route(delete().to(leads::delete)),
+            )
+            .service(at("/v1/leads/{id}/activity").route(get().to(leads::activity)))
+            .service(at("/v1/keys").route(get().to(keys::list)).route(post().to(keys::create)))
+            .service(at("/v1/keys/{id}").route(delete().to(keys::revoke)))
+            .service(at("/healthz").route(get().to(health::live)))
+            .service(at("/readyz").route(get().to(health::ready)))
+            .service(at("/metrics").route(get().to(health::metrics)))
+            .service(at("/openapi.json").route(get().to(openapi::serve)))
+            .service(at("/docs").route(get().to(openapi::docs)))
+            .service(at("/docs/{file:.*}").route(get().to(openapi::docs_file)))
+            .default_service(web::to(no_such_path));
+    }
+}
+
+/// A path that answers 405 in our own words where its methods do not match.
+fn at(path: &str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(no_such_method))
+}
+
+async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::new(ProblemKind::NotFound, format!("there is nothing at {}; see /docs", request.path())))
+}
+
+async fn no_such_method(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let detail = format!("{} does not take {}; see /docs", request.path(), request.method());
+    Err(Problem::new(ProblemKind::MethodNotAllowed, detail))
+}

@@ -1,0 +1,3 @@
+//! What providers send. No key: the signature is the key.
+
+pub(super) mod twilio;

@@ -1,0 +1,354 @@
+//! One transaction: load the calls a batch speaks of, let each decide, write what changed.
+//!
+//! Every load and every write is one statement for the whole batch. Whatever leaves here is a row in the same
+//! transaction, so a batch whose commit is uncertain can be repeated: it meets its own delivery keys.
+
+use super::{Rules, Submission, Submitted, contacts, links, row, timeline};
+use crate::{
+    domain::{
+        call::{Call, Row, Step},
+        effect::{self, EffectKind},
+        id::new_id,
+        lead::LegView,
+        signal::{Claim, Signal},
+        state::Status,
+        time::{Millis, rfc3339},
+    },
+    store::{
+        StoreError, Tx,
+        calls::{self, CallRow, LegKey},
+        deliveries::{self, DeliveryKey},
+        journal::{self, NewEntry},
+        outbox::{self, OutboxRow},
+        signals::{self, SignalRow},
+    },
+};
+use rand::{RngExt, rngs::StdRng};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// What a batch needs to know beside its submissions.
+pub(super) struct Terms<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) now: Millis,
+    pub(super) rng: &'a mut StdRng,
+}
+
+/// What a batch did, for the metrics.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) steps: Vec<Step>,
+    pub(super) contacts: u64,
+}
+
+/// A leg as it was and as it becomes.
+pub(super) struct Leg {
+    pub(super) row: CallRow,
+    pub(super) call: Call,
+    /// The row and the contact rule's view as they were; `None` for a new leg.
+    pub(super) before: Option<(Row, LegView)>,
+    touched: bool,
+    /// Moved or new in this batch: worth looking for its lead.
+    pub(super) moved: bool,
+}
+
+/// The workspace of a transaction.
+pub(super) struct Batch {
+    pub(super) legs: BTreeMap<LegKey, Leg>,
+    pub(super) journal: Vec<NewEntry>,
+    pub(super) outbox: Vec<OutboxRow>,
+    pub(super) tally: Tally,
+}
+
+/// Applies submissions in one transaction (which the caller commits) and says what became of each.
+pub(super) async fn apply(
+    tx: &mut Tx,
+    mut terms: Terms<'_>,
+    submissions: &[Submission],
+) -> Result<(Vec<Submitted>, Tally), StoreError> {
+    let keys = keys_of(submissions);
+    calls::lock(tx, &keys).await?;
+    let mut fresh = insert_deliveries(tx, submissions).await?;
+    let mut batch = Batch::load(tx, keys).await?;
+    let results: Vec<Submitted> = submissions.iter().map(|s| outcome_of(s, &mut fresh)).collect();
+
+    let news = submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Stored).map(|(s, _)| s);
+    batch.absorb_all(tx, &mut terms, news).await?;
+    for (submission, _) in submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Repeated) {
+        batch.note_repeated(submission, terms.now);
+    }
+    links::find(tx, &mut batch, &mut terms).await?;
+    contacts::judge(tx, &mut batch, &terms).await?;
+    batch.write(tx, terms.now).await?;
+    Ok((results, batch.tally))
+}
+
+/// The legs a batch speaks of and their parents, sorted, each once.
+fn keys_of(submissions: &[Submission]) -> Vec<LegKey> {
+    let mut keys = BTreeSet::new();
+    for submission in submissions {
+        for signal in &submission.signals {
+            let key = |id: &str| LegKey {
+                tenant: submission.tenant.clone(),
+                provider_id: id.to_owned(),
+                account: signal.leg.account.clone(),
+            };
+            keys.insert(key(&signal.leg.provider_id));
+            if let Some(parent) = signal.details.get(&crate::domain::signal::Field::ParentId) {
+                keys.insert(key(parent));
+            }
+        }
+    }
+    keys.into_iter().collect()
+}
+
+/// Stores the deliveries of a batch; answers the keys of those that are new.
+async fn insert_deliveries(tx: &mut Tx, submissions: &[Submission]) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let mut seen = HashSet::new();
+    let rows: Vec<_> =
+        submissions.iter().filter_map(|s| s.delivery.clone()).filter(|row| seen.insert(delivery_key(row))).collect();
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(deliveries::insert(tx, &rows).await?.into_iter().collect())
+}
+
+/// A submission is new if its delivery is; taking the key makes a second copy in the same batch a repetition.
+fn outcome_of(submission: &Submission, fresh: &mut HashSet<DeliveryKey>) -> Submitted {
+    match &submission.delivery {
+        Some(row) if !fresh.remove(&delivery_key(row)) => Submitted::Repeated,
+        Some(_) | None => Submitted::Stored,
+    }
+}
+
+fn delivery_key(row: &deliveries::DeliveryRow) -> DeliveryKey {
+    DeliveryKey {
+        tenant: row.tenant.clone(),
+        provider_id: row.provider_id.clone(),
+        account: row.account.clone(),
+        id: row.id.clone(),
+    }
+}
+
+impl Batch {
+    /// Loads the legs with these keys and the conversations they belong to.
+    async fn load(tx: &mut Tx, keys: Vec<LegKey>) -> Result<Self, StoreError> {
+        let mut batch =
+            Self { legs: BTreeMap::new(), journal: Vec::new(), outbox: Vec::new(), tally: Tally::default() };
+        let known: HashSet<LegKey> = keys.iter().cloned().collect();
+        batch.load_legs(tx, &keys).await?;
+        // A leg may be known as a child although this batch does not say so: its conversation is needed too.
+        let more: BTreeSet<LegKey> = batch.legs.values().map(Leg::root).filter(|root| !known.contains(root)).collect();
+        if !more.is_empty() {
+            let more: Vec<LegKey> = more.into_iter().collect();
+            calls::lock(tx, &more).await?;
+            batch.load_legs(tx, &more).await?;
+        }
+        Ok(batch)
+    }
+
+    async fn load_legs(&mut self, tx: &mut Tx, keys: &[LegKey]) -> Result<(), StoreError> {
+        for stored in calls::list_conversations(tx, keys).await? {
+            let call = row::registers(&stored)?;
+            let view = LegView::read(&stored.provider_id, &call);
+            let leg = Leg { before: Some((call.read(), view)), row: stored, call, touched: false, moved: false };
+            self.legs.insert(leg.key(), leg);
+        }
+        Ok(())
+    }
+
+    /// Stores the signals of new submissions and lets the calls absorb those that were not known.
+    async fn absorb_all<'a>(
+        &mut self,
+        tx: &mut Tx,
+        terms: &mut Terms<'_>,
+        news: impl Iterator<Item = &'a Submission>,
+    ) -> Result<(), StoreError> {
+        let news: Vec<&Submission> = news.collect();
+        let said: Vec<(&Submission, &Signal)> =
+            news.iter().flat_map(|s| s.signals.iter().map(move |signal| (*s, signal))).collect();
+        let mut known = self.insert_signals(tx, &said).await?;
+        for (submission, signal) in said {
+            let key = leg_key(&submission.tenant, signal);
+            let id = (key.clone(), signal.identity().to_hex());
+            let leg = self.legs.entry(key).or_insert_with(|| Leg::new(submission, signal, terms));
+            if let Some(delivery) = &submission.delivery {
+                leg.row.verified &= delivery.verified;
+            }
+            leg.row.deliveries += i64::from(submission.delivery.is_some());
+            let was = leg.before.is_some() || leg.touched;
+            let from = was.then(|| leg.status());
+            // Taken out, so that a second copy in the same batch counts as repeated.
+            let step = match known.remove(&id) {
+                Some(0) => leg.absorb(signal, terms),
+                Some(_) => leg.fold_anew(tx).await?,
+                None => Step::Repeated,
+            };
+            self.tally.steps.push(step);
+            self.write_step(submission, signal, step, from, terms.now);
+        }
+        Ok(())
+    }
+
+    /// Stores signals, each identity once with the earliest copy. Answers which are new (0) or newly found to be earlier.
+    async fn insert_signals(
+        &self,
+        tx: &mut Tx,
+        said: &[(&Submission, &Signal)],
+    ) -> Result<HashMap<(LegKey, String), i64>, StoreError> {
+        let mut rows: BTreeMap<(LegKey, String), SignalRow> = BTreeMap::new();
+        for (submission, signal) in said {
+            let delivery_id = submission.delivery.as_ref().map(|d| d.id.as_str());
+            let row = SignalRow::of(&submission.tenant, signal, delivery_id);
+            let id = (leg_key(&submission.tenant, signal), row.identity.clone());
+            let kept = rows.entry(id).or_insert_with(|| row.clone());
+            kept.received_ms = kept.received_ms.min(row.received_ms);
+        }
+        if rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<SignalRow> = rows.into_values().collect();
+        let inserted = signals::insert(tx, &rows).await?;
+        let key = |i: &signals::Inserted| LegKey {
+            tenant: i.tenant.clone(),
+            provider_id: i.provider_id.clone(),
+            account: i.account.clone(),
+        };
+        Ok(inserted.into_iter().map(|i| ((key(&i), i.identity), i.earlier)).collect())
+    }
+
+    /// Writes signals of our own about legs of this batch (links) and lets the calls absorb them.
+    pub(super) async fn absorb_own(
+        &mut self,
+        tx: &mut Tx,
+        terms: &mut Terms<'_>,
+        own: Vec<Submission>,
+    ) -> Result<(), StoreError> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        self.absorb_all(tx, terms, own.iter()).await
+    }
+
+    fn note_repeated(&mut self, submission: &Submission, now: Millis) {
+        for signal in &submission.signals {
+            self.tally.steps.push(Step::Repeated);
+            let from = self.legs.get(&leg_key(&submission.tenant, signal)).map(Leg::status);
+            self.write_step(submission, signal, Step::Repeated, from, now);
+        }
+    }
+
+    /// Writes a step to the timeline. Repetitions stop being written at some number: a provider (or somebody who
+    /// replays a signed request) can repeat for ever.
+    fn write_step(&mut self, submission: &Submission, signal: &Signal, step: Step, from: Option<Status>, now: Millis) {
+        let Some(leg) = self.legs.get_mut(&leg_key(&submission.tenant, signal)) else { return };
+        leg.touched = true;
+        if step == Step::Repeated {
+            if submission.delivery.is_none() || leg.row.repeats >= REPEATS_SHOWN_MAX {
+                return;
+            }
+            leg.row.repeats += 1;
+        } else if matches!(signal.claim, Claim::Alive) && step != Step::Corrected {
+            return;
+        }
+        let delivery_id = submission.delivery.as_ref().map(|d| d.id.as_str());
+        let step = timeline::TimelineStep::of(signal, step, from, leg.status(), delivery_id);
+        self.journal.push(timeline::of_call(&submission.tenant, &leg.row.id, now, &step));
+    }
+
+    /// Writes what changed.
+    async fn write(&mut self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        for leg in self.legs.values_mut().filter(|leg| leg.touched) {
+            let read = leg.call.read();
+            row::fill(&mut leg.row, &leg.call, &read);
+            if let Some(kind) = effect::of_call(leg.before.as_ref().map(|(row, _)| row), &read) {
+                leg.row.effects += 1;
+                self.outbox.push(call_effect(&leg.row, kind, now));
+            }
+            rows.push(leg.row.clone());
+        }
+        calls::upsert(tx, &rows).await?;
+        outbox::insert(tx, &self.outbox).await?;
+        journal::append(tx, &self.journal).await
+    }
+}
+
+impl Leg {
+    fn new(submission: &Submission, signal: &Signal, terms: &mut Terms<'_>) -> Self {
+        let row = CallRow {
+            tenant: submission.tenant.clone(),
+            provider_id: signal.leg.provider_id.clone(),
+            account: signal.leg.account.clone(),
+            id: new_id("call", terms.now, terms.rng.random()),
+            provider: submission.provider.to_owned(),
+            verified: true,
+            ..CallRow::default()
+        };
+        Self { row, call: Call::default(), before: None, touched: false, moved: true }
+    }
+
+    fn absorb(&mut self, signal: &Signal, terms: &Terms<'_>) -> Step {
+        let step = self.call.absorb(signal);
+        self.row.last_signal_ms = self.row.last_signal_ms.max(signal.received_ms);
+        if matches!(step, Step::Moved | Step::Corrected) {
+            self.moved = true;
+            self.row.due_at_ms = terms.rules.limits.due_at_ms(self.status(), signal.received_ms);
+        }
+        step
+    }
+
+    /// A copy of a known signal turned out to have been received earlier: times that count from the receipt change.
+    async fn fold_anew(&mut self, tx: &mut Tx) -> Result<Step, StoreError> {
+        let row = &self.row;
+        let stored = signals::list_of_call(tx, &row.tenant, &row.account, &row.provider_id).await?;
+        let signals: Vec<Signal> = stored.iter().map(SignalRow::signal).collect::<Result<_, _>>()?;
+        self.call = Call::fold(&signals);
+        Ok(Step::Repeated)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.call.read().status
+    }
+
+    pub(super) fn key(&self) -> LegKey {
+        let row = &self.row;
+        LegKey { tenant: row.tenant.clone(), provider_id: row.provider_id.clone(), account: row.account.clone() }
+    }
+
+    /// The key of the conversation's root: the parent, or the leg itself.
+    pub(super) fn root(&self) -> LegKey {
+        let parent = self.call.detail(crate::domain::signal::Field::ParentId);
+        LegKey { provider_id: parent.unwrap_or(&self.row.provider_id).to_owned(), ..self.key() }
+    }
+
+    pub(super) const fn is_touched(&self) -> bool {
+        self.touched
+    }
+}
+
+fn leg_key(tenant: &str, signal: &Signal) -> LegKey {
+    LegKey {
+        tenant: tenant.to_owned(),
+        provider_id: signal.leg.provider_id.clone(),
+        account: signal.leg.account.clone(),
+    }
+}
+
+fn call_effect(row: &CallRow, kind: EffectKind, now: Millis) -> OutboxRow {
+    let payload = serde_json::json!({
+        "call_id": row.id, "provider_id": row.provider_id, "account": row.account, "lead_id": row.lead_id,
+        "status": row.status, "resolution": row.resolution, "hangup_cause": row.hangup_cause,
+        "estimated": row.estimated, "ended_at": row.ended_at_ms.map(rfc3339), "talk_seconds": row.talk_seconds,
+    });
+    OutboxRow {
+        tenant: row.tenant.clone(),
+        key: format!("{}/{:06}", row.id, row.effects),
+        kind: kind.as_str().to_owned(),
+        subject: row.id.clone(),
+        created_ms: now,
+        payload: payload.to_string(),
+    }
+}
+
+/// How many repeated deliveries of one call get a row in its timeline.
+const REPEATS_SHOWN_MAX: i64 = 20;

@@ -1,0 +1,31 @@
+//! The store: one text of SQL for two databases, so everything is tried on both.
+
+mod accounts;
+mod calls;
+mod contacts;
+mod deliveries;
+mod errors;
+mod expected;
+mod idempotency;
+mod journal;
+mod keys;
+mod leads;
+mod migrations;
+mod outbox;
+mod schema;
+mod signals;
+mod statements;
+mod tenants;
+mod tidy;
+
+/// Runs one write in a transaction of its own, which must succeed.
+macro_rules! commit {
+    ($at:ident, |$tx:ident| $write:expr) => {{
+        let mut transaction = $at.db.begin().await.unwrap();
+        let $tx = &mut transaction;
+        let answer = $write.await.unwrap();
+        transaction.commit().await.unwrap();
+        answer
+    }};
+}
+use commit;

@@ -1,0 +1,57 @@
+//! Every statement is understood by the database it is for.
+
+use crate::support::database::TestDatabase;
+use onhook::store::STATEMENTS;
+use sqlx::{Connection, Either, Executor, SqlSafeStr, SqliteConnection, Statement};
+use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn sqlite_prepares_every_statement() {
+    let at = TestDatabase::sqlite().await;
+    let mut connection = SqliteConnection::connect(&at.place.url).await.unwrap();
+    assert!(
+        connection.prepare("SELECT missing FROM call".into_sql_str()).await.is_err(),
+        "an unknown column is noticed"
+    );
+    for (file, statements) in STATEMENTS {
+        for sql in *statements {
+            if let Err(error) = connection.prepare(sql.sqlite.into_sql_str()).await {
+                panic!("{file}::{}: {error}\n{}", sql.name, sql.sqlite);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn postgres_prepares_every_statement() {
+    let at = TestDatabase::postgres().await;
+    let mut connection = at.place.postgres_connection().await;
+    connection.execute("SET search_path = onhook").await.unwrap();
+    assert!(
+        connection.prepare("SELECT missing FROM call".into_sql_str()).await.is_err(),
+        "an unknown column is noticed"
+    );
+    for (file, statements) in STATEMENTS {
+        for sql in *statements {
+            let prepared = match connection.prepare(sql.postgres.into_sql_str()).await {
+                Ok(prepared) => prepared,
+                Err(error) => panic!("{file}::{}: {error}\n{}", sql.name, sql.postgres),
+            };
+            // A placeholder that PostgreSQL takes for something else than what we bind would only fail when it runs.
+            let Some(Either::Left(types)) = prepared.parameters() else { continue };
+            for (n, kind) in types.iter().enumerate() {
+                let kind = kind.to_string();
+                let is_ours = ["TEXT", "INT8", "BOOL", "BYTEA"].contains(&kind.as_str()) || (n == 0 && kind == "JSON");
+                assert!(is_ours, "{file}::{}: ${} is {kind}", sql.name, n + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_statement_has_a_name_of_its_own() {
+    for (file, statements) in STATEMENTS {
+        let names: BTreeSet<_> = statements.iter().map(|sql| sql.name).collect();
+        assert_eq!(names.len(), statements.len(), "{file}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Every fixture story through the real gateway on both databases: as told, and in any order with duplicates.
+
+use crate::support::gateway::{ACCOUNT, Gateway, PUBLIC_URL, START_MS, TOKEN, on_both_gateways};
+use onhook::{
+    story::{Play, Request, Story, disorder, embedded},
+    twilio::signal::Method,
+};
+use rand::{SeedableRng, rngs::StdRng};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+on_both_gateways!(every_story_ends_as_told, order_and_duplicates_do_not_matter);
+
+async fn every_story_ends_as_told(gateway: Gateway) {
+    let stories = embedded().unwrap();
+    assert!(stories.len() >= 17, "there are {} stories", stories.len());
+    for story in &stories {
+        let play = Play { start_ms: START_MS, account_sid: ACCOUNT, salt: "" };
+        know_the_lead(&gateway, story, play).await;
+        for request in story.requests(play) {
+            gateway.clock.set(START_MS + request.after_ms);
+            send(&gateway, &request).await;
+        }
+        compare(&gateway, story, play, true).await;
+    }
+}
+
+/// The convergence law through the public surface: the row is the same whatever the order, the timeline need not be.
+async fn order_and_duplicates_do_not_matter(gateway: Gateway) {
+    // A time that was never told counts from its receipt, so everything is received at once here.
+    for seed in 0..8 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let salt = format!("seed-{seed}");
+        for story in &embedded().unwrap() {
+            let play = Play { start_ms: START_MS, account_sid: ACCOUNT, salt: &salt };
+            know_the_lead(&gateway, story, play).await;
+            gateway.clock.set(START_MS + story.length_ms());
+            let mut requests = story.requests(play);
+            disorder::duplicate(&mut requests, &mut rng);
+            disorder::shuffle(&mut requests, &mut rng);
+            for request in &requests {
+                send(&gateway, request).await;
+            }
+            compare(&gateway, story, play, false).await;
+        }
+    }
+}
+
+async fn know_the_lead(gateway: &Gateway, story: &Story, play: Play<'_>) {
+    let Some(id) = story.lead_id(play.salt) else { return };
+    let body = json!({"name": "Lead of a story", "status": "new"});
+    let (status, answer) = gateway.ask(reqwest::Method::PUT, &format!("/v1/leads/{id}"), Some(body)).await;
+    assert!(status.is_success(), "{answer}");
+}
+
+async fn send(gateway: &Gateway, request: &Request) {
+    let (url, signature) = request.signed(PUBLIC_URL, TOKEN).unwrap();
+    let url = url.replace(PUBLIC_URL, &gateway.address);
+    let client = &gateway.client;
+    let sent = match request.method {
+        Method::Get => client.get(url),
+        Method::Post => client
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
+            .body(request.body.clone()),
+    };
+    let response = sent.header("x-twilio-signature", signature).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT, "{}", response.text().await.unwrap());
+}
+
+async fn compare(gateway: &Gateway, story: &Story, play: Play<'_>, timeline: bool) {
+    let name = &story.name;
+    for expected in &story.expected.calls {
+        let sid = story.sid(&expected.leg, play.salt);
+        let call = gateway.get(&format!("/v1/calls/{sid}")).await;
+        assert_includes(&call, &expected.row(story, play), &format!("{name}: {}", expected.leg));
+        if timeline {
+            let rows = gateway.get(&format!("/v1/calls/{sid}/timeline")).await;
+            let rows = rows["data"].as_array().unwrap();
+            let wanted = expected.timeline_rows();
+            assert_eq!(rows.len(), wanted.len(), "{name}: {}: {rows:#?}", expected.leg);
+            for (row, wanted) in rows.iter().zip(&wanted) {
+                assert_includes(row, wanted, &format!("{name}: timeline of {}", expected.leg));
+            }
+        }
+    }
+    if let Some(lead) = &story.expected.lead {
+        let id = story.lead_id(play.salt).unwrap();
+        assert_includes(&gateway.get(&format!("/v1/leads/{id}")).await, &lead.row(story, play), name);
+    }
+}
+
+fn assert_includes(actual: &Value, wanted: &Value, what: &str) {
+    for (key, value) in wanted.as_object().unwrap() {
+        assert_eq!(&actual[key], value, "{what}: {key} of {actual:#}");
+    }
+}

@@ -1,0 +1,167 @@
+//! A real gateway on a port of its own, with a clock turned by hand, and a Twilio that signs its posts.
+
+use super::database::{Place, TestDatabase};
+use onhook::{
+    app::App,
+    clock::ManualClock,
+    config::{Config, Sources},
+    twilio::{form::Form, signature},
+};
+use rand::{SeedableRng, rngs::StdRng};
+use reqwest::{Client, Method, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The account, its token, the key and the address the tests' Twilio was told.
+pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub const TOKEN: &str = "a-token-of-the-tests";
+pub const KEY: &str = "the-key-of-the-tests";
+pub const PUBLIC_URL: &str = "https://calls.example.com/hook";
+/// 2026-01-02T03:04:05Z, when every test begins.
+pub const START_MS: i64 = 1_767_323_045_000;
+
+/// A running gateway. Stopped with the value.
+pub struct Gateway {
+    pub clock: ManualClock,
+    pub client: Client,
+    pub address: String,
+    pub db: onhook::store::Db,
+    pub metrics: onhook::telemetry::Metrics,
+    stop: CancellationToken,
+    running: Option<JoinHandle<Result<(), onhook::app::AppError>>>,
+}
+
+/// Makes of each async function that takes a [`Gateway`] two tests: `name::sqlite` and `name::postgres`.
+macro_rules! on_both_gateways {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let at = $crate::support::database::TestDatabase::sqlite().await;
+                super::$name($crate::support::gateway::Gateway::on(&at, &[]).await).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let at = $crate::support::database::TestDatabase::postgres().await;
+                super::$name($crate::support::gateway::Gateway::on(&at, &[]).await).await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_both_gateways;
+
+impl Gateway {
+    /// A gateway on this database; `settings` are environment names and values beside the usual ones.
+    pub async fn on(at: &TestDatabase, settings: &[(&str, &str)]) -> Self {
+        Self::at(&at.place, settings).await
+    }
+
+    pub async fn at(place: &Place, settings: &[(&str, &str)]) -> Self {
+        Self::with_clock(place, settings, ManualClock::new(START_MS)).await
+    }
+
+    pub async fn with_clock(place: &Place, settings: &[(&str, &str)], clock: ManualClock) -> Self {
+        let config = config(&place.url, settings);
+        let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
+        let address = format!("http://{}", app.address());
+        let (db, metrics) = (app.gateway().db.clone(), app.gateway().metrics.clone());
+        let stop = CancellationToken::new();
+        let running = Some(tokio::spawn(app.run(stop.clone())));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { clock, client, address, db, metrics, stop, running }
+    }
+
+    /// Stops softly and waits for the end.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        self.running.take().unwrap().await.unwrap().unwrap();
+    }
+
+    /// A status callback, signed as Twilio would: parameters in the body, `query` on the URL.
+    pub async fn callback(&self, query: &str, parameters: &[(&str, &str)]) -> Response {
+        let body = serde_urlencoded::to_string(parameters).unwrap();
+        self.post_signed(TOKEN, query, body.as_bytes()).await
+    }
+
+    /// Any body, signed with any token.
+    pub async fn post_signed(&self, token: &str, query: &str, body: &[u8]) -> Response {
+        let form = Form::parse(body).ok();
+        let signature = signature::sign(token, &signed_url(query), form.as_ref());
+        self.post_raw(query, body, Some(&signature)).await
+    }
+
+    /// Any body with any signature.
+    pub async fn post_raw(&self, query: &str, body: &[u8], signature: Option<&str>) -> Response {
+        let mut request = self
+            .client
+            .post(format!("{}/webhooks/twilio/status{}", self.address, with_mark(query)))
+            .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
+            .body(body.to_owned());
+        if let Some(signature) = signature {
+            request = request.header("x-twilio-signature", signature);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// A callback sent by GET: everything is in the query.
+    pub async fn callback_by_get(&self, query: &str) -> Response {
+        let signature = signature::sign(TOKEN, &signed_url(query), None);
+        let url = format!("{}/webhooks/twilio/status{}", self.address, with_mark(query));
+        self.client.get(url).header("x-twilio-signature", signature).send().await.unwrap()
+    }
+
+    /// A request with the key; the status and the JSON of the answer (`null` if it has none).
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.client.request(method, format!("{}{path}", self.address)).bearer_auth(KEY);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+    }
+
+    /// What a GET answers; it must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "GET {path}: {body}");
+        body
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The configuration of a test's gateway.
+pub fn config(database_url: &str, settings: &[(&str, &str)]) -> Config {
+    let secret = "c2l4dGVlbiBieXRlcyBvciB0aGlydHkgdHdvIG9uZXM=";
+    let usual = [
+        ("ONHOOK_DATABASE_URL", database_url),
+        ("ONHOOK_LISTEN", "127.0.0.1:0"),
+        ("ONHOOK_PUBLIC_URL", PUBLIC_URL),
+        ("ONHOOK_API_KEY", KEY),
+        ("ONHOOK_SECRET_KEY", secret),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_AUTH_TOKEN", TOKEN),
+    ];
+    let env: BTreeMap<String, String> =
+        usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let loaded = Config::load(Sources { env, ..Sources::default() }).unwrap();
+    assert_eq!(loaded.config.api_key.as_ref().map(|k| k.expose_secret().len() > 3), Some(true));
+    loaded.config
+}
+
+fn signed_url(query: &str) -> String {
+    format!("{PUBLIC_URL}/webhooks/twilio/status{}", with_mark(query))
+}
+
+fn with_mark(query: &str) -> String {
+    if query.is_empty() { String::new() } else { format!("?{query}") }
+}

@@ -1,0 +1,14 @@
+//! The Twilio room: forms, signatures, status callbacks, and the stories told in them.
+
+mod form;
+mod oracle;
+mod signal;
+mod signature;
+mod stories;
+
+use onhook::twilio::form::Form;
+
+/// A form that is known to be one.
+fn form(encoded: &str) -> Form {
+    Form::parse(encoded.as_bytes()).unwrap()
+}
