@@ -194,7 +194,8 @@ class Onhook(Target):
             "calls": counted["call"],
             "contacts": counted["contact"],
             "activities": counted["activity"],
-            "effects": counted["outbox"],
+            # onhook owes two effects for such a call (call.ended, lead.contacted), the peer one.
+            "effects": counted["outbox"] / 2,
             "inserted": sum(counted.values()),
         }
 

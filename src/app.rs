@@ -9,6 +9,7 @@ use crate::{
     config::{Config, ConfigError, DatabaseUrl},
     directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
     domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
+    housekeeping::Housekeeping,
     http::{self, Gateway},
     ingest::{Ingest, Parts, Reread, Rules},
     seal::{SealError, Sealer},
@@ -137,6 +138,7 @@ impl App {
             directory,
             metrics,
             rng: Mutex::new(rng),
+            health: http::DatabaseHealth::default(),
             draining: AtomicBool::new(false),
         });
         Ok(Self { gateway, listener, metrics_listener, address, first_key, writer: tokio::spawn(writer.run()) })
@@ -164,17 +166,22 @@ impl App {
         let server = serve(listener, gateway.clone(), deadline).map_err(AppError::Serve)?;
         let handle = server.handle();
         let mut server = tokio::spawn(server);
-        let metrics = metrics_listener.map(|l| serve_metrics(l, gateway.clone())).transpose().map_err(AppError::Serve)?;
+        let metrics =
+            metrics_listener.map(|l| serve_metrics(l, gateway.clone())).transpose().map_err(AppError::Serve)?;
         let metrics_handle = metrics.as_ref().map(Server::handle);
         let _metrics = metrics.map(tokio::spawn);
-        let background = stop.child_token();
+        // Not a child of `stop`: a loop that ends because of it would look like one that died.
+        let background = CancellationToken::new();
         let mut reread = tokio::spawn(reread(&gateway).run(background.clone()));
+        let housekeeping = Housekeeping { db: gateway.db.clone(), clock: gateway.clock.clone() };
+        let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             _ = &mut server => Err(AppError::Dead { what: "the HTTP server" }),
             _ = &mut writer => Err(AppError::Dead { what: "the writer" }),
             _ = &mut reread => Err(AppError::Dead { what: "the retry of unapplied deliveries" }),
+            _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -188,14 +195,17 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ = (&mut reread).await;
+                let _ = tokio::join!(&mut reread, &mut housekeeping);
                 let _ = (&mut writer).await;
             }
         };
         if tokio::time::timeout(deadline, soft).await.is_err() {
             tracing::warn!("the deadline passed: what was still under way is cut off; none of it was acknowledged");
         }
-        db.close().await;
+        writer.abort();
+        if tokio::time::timeout(CLOSE_WITHIN, db.close()).await.is_err() {
+            tracing::warn!("the database did not let go of its connections; they are left to it");
+        }
         outcome
     }
 }
@@ -268,6 +278,8 @@ async fn first_key(
     Ok(first.map(|first| first.text))
 }
 
+/// How long closing the database may take after the deadline.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Longer than any proxy keeps an idle connection: whoever closes first races with the other's next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(620);
 /// How long a client may take to send the head of a request, counted from when a kept connection was opened or idle.

@@ -88,14 +88,18 @@ pub fn phone(field: &str, text: &str, region: Option<&str>) -> Result<String, Wr
 /// One end of a call: a phone number (answered in E.164), or a client or SIP address as it is.
 pub fn address(field: &str, text: &str, region: Option<&str>) -> Result<String, Wrong> {
     let text = line(field, text, 1..=ADDRESS_BYTES_MAX)?;
-    let is_address = ["client:", "sip:", "sips:"].iter().any(|p| text.strip_prefix(p).is_some_and(|rest| !rest.is_empty()));
+    let is_address =
+        ["client:", "sip:", "sips:"].iter().any(|p| text.strip_prefix(p).is_some_and(|rest| !rest.is_empty()));
     if is_address {
         return Ok(text);
     }
     if let Some(number) = E164::of_address(&text) {
         return Ok(number.as_str().to_owned());
     }
-    phone(field, &text, region).map_err(|wrong| Wrong { message: format!("{}; client: and sip: addresses are allowed too", wrong.message), ..wrong })
+    phone(field, &text, region).map_err(|wrong| Wrong {
+        message: format!("{}; client: and sip: addresses are allowed too", wrong.message),
+        ..wrong
+    })
 }
 
 /// The first characters of a value, for messages.
@@ -141,7 +145,8 @@ mod tests {
     fn everything_that_is_wrong_is_reported_at_once() {
         let mut wrongs = Wrongs::default();
         let made = (wrongs.take(line("a", "", 1..=2)), wrongs.take(moment("b", "yesterday")));
-        let fields: Vec<String> = wrongs.settle(Some(made)).unwrap_err().into_iter().map(|w| w.under("rows[3]").field).collect();
+        let fields: Vec<String> =
+            wrongs.settle(Some(made)).unwrap_err().into_iter().map(|w| w.under("rows[3]").field).collect();
         assert_eq!(fields, ["rows[3].a", "rows[3].b"]);
     }
 }

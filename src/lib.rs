@@ -21,6 +21,7 @@ pub mod seal;
 
 pub mod directory;
 
+pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
 

@@ -111,7 +111,8 @@ pub async fn run_then_keep<E: From<StoreError>>(
         return Ok(before);
     }
     let answer = work().await?;
-    let kept = ticket.attempt(db, &mut async |_: &mut Tx| Ok(Done { value: answer.clone(), journal: Vec::new() })).await;
+    let kept =
+        ticket.attempt(db, &mut async |_: &mut Tx| Ok(Done { value: answer.clone(), journal: Vec::new() })).await;
     match kept {
         Ok(answered) => Ok(answered),
         Err(error) => {
@@ -122,17 +123,14 @@ pub async fn run_then_keep<E: From<StoreError>>(
     }
 }
 
-/// Forgets the answers that are older than [`KEPT_MS`], some at a time; answers how many.
-pub async fn forget(db: &Db, now_ms: Millis) -> Result<u64, StoreError> {
-    run(db, async |tx| {
-        let value = idempotency::delete_older(tx, now_ms.saturating_sub(KEPT_MS), FORGET_ROWS_MAX).await?;
-        Ok(Done { value, journal: Vec::new() })
-    })
-    .await
+/// Forgets answers that are older than [`KEPT_MS`], some at a time; says how many.
+pub async fn forget(tx: &mut Tx, now_ms: Millis) -> Result<u64, StoreError> {
+    idempotency::delete_older(tx, now_ms.saturating_sub(KEPT_MS), FORGET_ROWS_MAX).await
 }
 
 impl Ticket {
-    async fn find(&self, db: &Db) -> Result<Option<Answered>, StoreError> {
+    /// What the request got when it came before; `None` if it did not within the last [`KEPT_MS`].
+    pub async fn find(&self, db: &Db) -> Result<Option<Answered>, StoreError> {
         let row = idempotency::find(db, &self.tenant, &self.key).await?;
         Ok(row.filter(|row| row.created_ms > self.now_ms.saturating_sub(KEPT_MS)).map(|row| self.judge(row)))
     }

@@ -148,7 +148,7 @@ CREATE TABLE lead (
     updated_ms        BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
 );
-CREATE INDEX lead_by_phone ON lead (tenant, phone_e164) WHERE phone_e164 IS NOT NULL;
+CREATE INDEX lead_by_phone ON lead (tenant, phone_e164, created_ms, id) WHERE phone_e164 IS NOT NULL;
 
 -- A contact belongs to a conversation (the root's provider id). It may exist before its lead does.
 CREATE TABLE contact (
@@ -163,7 +163,7 @@ CREATE TABLE contact (
     flips        BIGINT NOT NULL,
     PRIMARY KEY (tenant, conversation, account, lead_id)
 ) WITH (fillfactor = 70);
-CREATE INDEX contact_by_lead ON contact (tenant, lead_id, contacted_ms) WHERE active;
+CREATE INDEX contact_by_lead ON contact (tenant, lead_id, contacted_ms);
 
 -- What came of each conversation that is tied to a lead.
 CREATE TABLE activity (
@@ -206,6 +206,7 @@ CREATE TABLE expected (
     matched    TEXT COLLATE "C",
     PRIMARY KEY (tenant, id)
 );
+CREATE INDEX expected_expiry ON expected (expires_ms);
 CREATE INDEX expected_open ON expected (tenant, account, "to") WHERE matched IS NULL;
 
 -- Answers to POSTs that carried an Idempotency-Key.
@@ -218,3 +219,4 @@ CREATE TABLE idempotency (
     created_ms BIGINT NOT NULL,
     PRIMARY KEY (tenant, key)
 );
+CREATE INDEX idempotency_age ON idempotency (created_ms);

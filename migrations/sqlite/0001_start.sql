@@ -148,7 +148,7 @@ CREATE TABLE lead (
     updated_ms        INTEGER NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX lead_by_phone ON lead (tenant, phone_e164) WHERE phone_e164 IS NOT NULL;
+CREATE INDEX lead_by_phone ON lead (tenant, phone_e164, created_ms, id) WHERE phone_e164 IS NOT NULL;
 
 -- A contact belongs to a conversation (the root's provider id). It may exist before its lead does.
 CREATE TABLE contact (
@@ -163,7 +163,7 @@ CREATE TABLE contact (
     flips        INTEGER NOT NULL,
     PRIMARY KEY (tenant, conversation, account, lead_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX contact_by_lead ON contact (tenant, lead_id, contacted_ms) WHERE active;
+CREATE INDEX contact_by_lead ON contact (tenant, lead_id, contacted_ms);
 
 -- What came of each conversation that is tied to a lead.
 CREATE TABLE activity (
@@ -206,6 +206,7 @@ CREATE TABLE expected (
     matched    TEXT,
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX expected_expiry ON expected (expires_ms);
 CREATE INDEX expected_open ON expected (tenant, account, "to") WHERE matched IS NULL;
 
 -- Answers to POSTs that carried an Idempotency-Key.
@@ -218,3 +219,25 @@ CREATE TABLE idempotency (
     created_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (created_ms);
+
+-- Without statistics SQLite takes a tenant for ten rows, prefers it to every other index, and scans it. These are the
+-- statistics of a large tenant: the number of rows, then how many share the first column, the first two, and so on.
+ANALYZE;
+DELETE FROM sqlite_stat1 WHERE tbl IN ('call', 'lead', 'expected', 'contact', 'activity', 'delivery', 'journal');
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('call', 'call', '1000000 1000000 1 1'),
+    ('call', 'call_by_id', '1000000 1000000 1'),
+    ('call', 'call_by_parent', '200000 200000 2 2'),
+    ('call', 'call_by_lead', '500000 500000 5 1'),
+    ('call', 'call_due', '1000 2'),
+    ('lead', 'lead', '100000 100000 1'),
+    ('lead', 'lead_by_phone', '100000 100000 1 1 1'),
+    ('expected', 'expected', '1000 1000 1'),
+    ('expected', 'expected_open', '1000 1000 1000 1'),
+    ('expected', 'expected_expiry', '1000 1'),
+    ('contact', 'contact', '300000 300000 1 1 1'),
+    ('contact', 'contact_by_lead', '300000 300000 3 1'),
+    ('activity', 'activity', '500000 500000 1 1'),
+    ('activity', 'activity_by_lead', '500000 500000 5 1'),
+    ('journal', 'journal_by_subject', '5000000 5000000 5 1');

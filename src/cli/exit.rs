@@ -104,6 +104,8 @@ fn next_of(error: &anyhow::Error) -> Option<String> {
         (Some(OpenError::Migrate(_)), _) => {
             "check that the database belongs to this or an older version of onhook, and that its user may change the schema"
         }
+        (_, Some(AppError::Store(_))) => DATABASE,
+        _ if error.is::<StoreError>() => DATABASE,
         (_, Some(AppError::Listen { .. })) => "stop what listens there, or choose another address with --listen",
         (_, Some(AppError::Config(_))) => SETTINGS,
         _ if error.is::<ConfigError>() => SETTINGS,
@@ -126,4 +128,5 @@ fn open(error: &anyhow::Error) -> Option<&OpenError> {
     }
 }
 
+const DATABASE: &str = "check that the database is there, has space, and can be written to by this user";
 const SETTINGS: &str = "`onhook config defaults` shows every setting with what it means";

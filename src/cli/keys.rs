@@ -19,6 +19,7 @@ use serde_json::json;
 
 /// Manage API keys, directly in the configured database (works beside a running server)
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook keys create --name crm --scopes read,write")]
 pub enum Keys {
     Create(Create),
     List(List),

@@ -31,6 +31,7 @@ impl Migrate {
 
 /// Show what can be set, and what is in force
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook config show")]
 pub enum Config {
     /// Show what is in force and where each value came from; secrets are redacted
     #[command(after_help = "Example:\n  onhook config show --set sweep.interval=10s")]

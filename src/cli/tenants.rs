@@ -19,6 +19,7 @@ use serde_json::json;
 
 /// Manage tenants, directly in the configured database (works beside a running server)
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook tenants list")]
 pub enum Tenants {
     Add(Add),
     List(List),

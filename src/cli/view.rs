@@ -48,9 +48,11 @@ pub fn step(entry: &Entry, step: &TimelineStep<'_>) -> Value {
 
 /// A lead.
 pub fn lead(lead: &LeadRead) -> Value {
+    let row = &lead.row;
     json!({
-        "id": lead.row.id, "name": lead.row.name, "phone": lead.row.phone, "status": lead.status(),
+        "id": row.id, "name": row.name, "phone": row.phone, "phone_e164": row.phone_e164, "status": lead.status(),
         "last_contacted_at": moment(lead.last_contacted_ms()), "contact_count": lead.contact_count,
+        "created_at": rfc3339(row.created_ms), "updated_at": rfc3339(row.updated_ms),
     })
 }
 

@@ -76,6 +76,8 @@ impl ContactPolicy {
             .max_by(|a, b| (a.0, &a.1.provider_id).cmp(&(b.0, &b.1.provider_id)));
         let activity = match contact {
             Some((_, leg)) => Some(leg),
+            // Where no leg could prove a contact (an inbound call that dialed nobody), it still took place.
+            None if evidence.is_empty() => Self::last_ended(&legs.iter().collect::<Vec<_>>()),
             None => Self::last_ended(&evidence),
         };
         Some(Verdict {

@@ -3,10 +3,10 @@
 /// Declares an enum with its words: `as_str`, `ALL`, `FromStr` (the error lists what is allowed),
 /// `Display`, serde and OpenAPI all speak the same words. Variants are ordered as declared.
 macro_rules! words {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-        $vis enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
+    ($(#[doc = $doc:literal])+ $vis:vis enum $name:ident { $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        $vis enum $name { $($(#[doc = $vdoc])+ #[serde(rename = $word)] $variant),+ }
 
         impl $name {
             /// Every variant, in declaration order.
@@ -15,6 +15,19 @@ macro_rules! words {
             /// The word used on the wire, in the database and in logs.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+        // By hand: the derive does not see a word that comes through a macro.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let description = concat!($($doc, "\n",)+ $("\n- `", $word, "`:", $($vdoc),+),+);
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some([$($word),+]))
+                    .description(Some(description.trim()))
+                    .into()
             }
         }
 

@@ -50,7 +50,8 @@ impl<S: Needs> FromRequest for Can<S> {
                 return Ok(Self(key, PhantomData));
             }
             let has: Vec<&str> = key.scopes.iter().map(|s| s.as_str()).collect();
-            let detail = format!("this needs the scope {:?}; the key {:?} has: {}", S::SCOPE.as_str(), key.name, has.join(", "));
+            let detail =
+                format!("this needs the scope {:?}; the key {:?} has: {}", S::SCOPE.as_str(), key.name, has.join(", "));
             Err(Problem::new(ProblemKind::ScopeMissing, detail))
         })
     }

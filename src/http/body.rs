@@ -7,8 +7,8 @@ use actix_web::{
     http::header,
     web::{Bytes, Data, PathConfig, Payload as Stream},
 };
-use serde::de::DeserializeOwned;
-use std::{future::Future, pin::Pin};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::{future::Future, pin::Pin, time::Duration};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -18,14 +18,19 @@ pub(super) struct Json<T>(pub(super) T);
 #[derive(Debug)]
 pub(super) struct Query<T>(pub(super) T);
 
-/// Reads a body up to `max` bytes.
+/// Reads a body up to `max` bytes. Who sends it is not known yet, so it must not take for ever.
 pub(super) async fn read(body: Stream, max: usize) -> Result<Bytes, Problem> {
-    match body.to_bytes_limited(max).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Problem::new(ProblemKind::Unreadable, format!("the body broke off: {error}"))),
-        Err(_) => Err(Problem::new(ProblemKind::TooLarge, format!("the body has more than {max} bytes"))),
+    let unreadable = |why: String| Problem::new(ProblemKind::Unreadable, why);
+    match tokio::time::timeout(READ_WITHIN, body.to_bytes_limited(max)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(error))) => Err(unreadable(format!("the body broke off: {error}"))),
+        Ok(Err(_)) => Err(Problem::new(ProblemKind::TooLarge, format!("the body has more than {max} bytes"))),
+        Err(_) => Err(unreadable(format!("the body did not arrive within {} s", READ_WITHIN.as_secs()))),
     }
 }
+
+/// A webhook comes at once (Twilio itself waits 15 s in all); an import may be large.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// The media type without its parameters, in lower case.
 pub(super) fn media_type(request: &HttpRequest) -> Option<String> {
@@ -35,19 +40,45 @@ pub(super) fn media_type(request: &HttpRequest) -> Option<String> {
 
 /// Reads JSON, naming the field that is wrong.
 pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let wrong = |field: &str, message: String| {
+        // Whether it is JSON comes before what it says.
+        match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => Problem::fields(vec![FieldError { field: field.to_owned(), message }]),
+            Err(error) => unreadable(&error),
+        }
+    };
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        // Serde would take a list for an object whose fields stand in some order.
+        return Err(wrong("body", "is a list; an object is expected".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
-            let field = if path == "." { "body".to_owned() } else { path };
-            Problem::fields(vec![FieldError { field, message: inner.to_string() }])
+            let message = inner.to_string();
+            wrong(&field(&path, &message), message)
         } else {
-            Problem::new(ProblemKind::Unreadable, format!("the body is not JSON: {inner}"))
+            unreadable(&inner)
         }
     })?;
-    reader.end().map_err(|e| Problem::new(ProblemKind::Unreadable, format!("the body is not one JSON value: {e}")))?;
+    reader.end().map_err(|e| unreadable(&e))?;
     Ok(value)
+}
+
+/// The field that an error of serde's speaks of. The path to one that is missing ends at what should hold it.
+fn field(path: &str, message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    match (path, missing) {
+        (".", None) => "body".to_owned(),
+        (".", Some(missing)) => missing.to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    Problem::new(ProblemKind::Unreadable, format!("the body is not one JSON value: {error}"))
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {

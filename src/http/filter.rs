@@ -1,14 +1,14 @@
 //! Values of filters in a query string.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 
-/// A word to compare with, without control characters: the database could not take all of them.
-#[derive(Clone, Debug, Serialize)]
+/// A word to compare with. Not every database can take a NUL.
+#[derive(Clone, Debug)]
 pub(super) struct Word(pub(super) String);
 
 /// A phone number or another address. In a query string an unescaped `+` means a space; in front of a number it was
 /// meant as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Number(pub(super) String);
 
 impl<'de> Deserialize<'de> for Word {
@@ -17,8 +17,8 @@ impl<'de> Deserialize<'de> for Word {
         if text.len() > WORD_BYTES_MAX {
             return Err(D::Error::custom(format!("has {} bytes; up to {WORD_BYTES_MAX} are allowed", text.len())));
         }
-        if text.chars().any(char::is_control) {
-            return Err(D::Error::custom("holds a control character"));
+        if text.contains('\0') {
+            return Err(D::Error::custom("holds a NUL"));
         }
         Ok(Self(text))
     }

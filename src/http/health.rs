@@ -1,10 +1,15 @@
 //! Is it there, can it work, what has it counted?
 
 use super::{Can, Gateway, Problem, ProblemKind, Read};
-use crate::{store, telemetry::METRICS_CONTENT_TYPE};
+use crate::{
+    clock::Stopwatch,
+    store::{self, Db},
+    telemetry::METRICS_CONTENT_TYPE,
+};
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use std::sync::atomic::Ordering;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 /// What `/readyz` found.
@@ -20,6 +25,30 @@ pub(super) struct Readiness {
     waiting: usize,
 }
 
+/// What is known of the database. It is asked by one request at a time and not more than once a second: whoever asks
+/// for readiness needs no key, and must not stand in the writer's way.
+#[derive(Debug, Default)]
+pub struct DatabaseHealth(Mutex<Option<(Stopwatch, String)>>);
+
+impl DatabaseHealth {
+    async fn database(&self, db: &Db) -> String {
+        let mut known = self.0.lock().await;
+        if let Some((since, state)) = &*known
+            && since.seconds() < KNOWN_FOR_SECONDS
+        {
+            return state.clone();
+        }
+        let state = match store::probe(db).await {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("failed to {error}"),
+        };
+        *known = Some((Stopwatch::start(), state.clone()));
+        state
+    }
+}
+
+const KNOWN_FOR_SECONDS: f64 = 1.0;
+
 /// The process answers. Never touches the database.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "The process answers", content_type = "text/plain", body = String)))]
 pub(super) async fn live() -> HttpResponse {
@@ -32,10 +61,7 @@ pub(super) async fn live() -> HttpResponse {
     (status = 503, description = "Not ready; the body says why", body = Readiness),
 ))]
 pub(super) async fn ready(gateway: Data<Gateway>) -> HttpResponse {
-    let database = match store::probe(&gateway.db).await {
-        Ok(()) => "ok".to_owned(),
-        Err(error) => format!("failed to {error}"),
-    };
+    let database = gateway.health.database(&gateway.db).await;
     let draining = gateway.draining.load(Ordering::Relaxed);
     let ready = database == "ok" && !draining;
     let readiness = Readiness { ready, database, draining, waiting: gateway.ingest.waiting() };

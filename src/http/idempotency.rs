@@ -59,22 +59,40 @@ impl<S: Needs> FromRequest for Post<S> {
 }
 
 impl<S> Post<S> {
-    /// Reads the body up to `bytes_max`.
-    pub(super) async fn read(self, gateway: &Gateway, bytes_max: usize) -> Result<Posted<S>, Problem> {
+    /// Reads the body up to `bytes_max` and lets `work` do what it asks for, unless that was done before. What was done
+    /// is not even judged anew: by now the request might be refused.
+    pub(super) async fn once(
+        self,
+        gateway: &Gateway,
+        bytes_max: usize,
+        work: impl AsyncFnOnce(Posted<S>) -> Result<Answered, Problem>,
+    ) -> Result<HttpResponse, Problem> {
         let Self { key, idempotency_key, request, stream } = self;
         let body = body::read(stream, bytes_max).await?;
         let media_type = body::media_type(&request);
         let now_ms = gateway.clock.now_ms();
-        let ticket = idempotency_key.map(|text| ticket(&key.tenant, text, &request, media_type.as_deref(), &body, now_ms));
-        Ok(Posted { key, body, media_type, ticket })
+        let ticket =
+            idempotency_key.map(|text| ticket(&key.tenant, text, &request, media_type.as_deref(), &body, now_ms));
+        if let Some(ticket) = &ticket
+            && let Some(before) = ticket.find(&gateway.db).await?
+        {
+            return respond(before);
+        }
+        respond(work(Posted { key, body, media_type, ticket }).await?)
     }
 
-    /// Reads a JSON body.
-    pub(super) async fn json<T: DeserializeOwned>(self, gateway: &Gateway) -> Result<(Posted<S>, T), Problem> {
-        let posted = self.read(gateway, gateway.config.limits.rest_body_bytes_max).await?;
-        posted.expect_media_type(&["application/json"])?;
-        let value = body::parse_json(&posted.body)?;
-        Ok((posted, value))
+    /// The same with a JSON body.
+    pub(super) async fn once_json<T: DeserializeOwned>(
+        self,
+        gateway: &Gateway,
+        work: impl AsyncFnOnce(Posted<S>, T) -> Result<Answered, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        self.once(gateway, gateway.config.limits.rest_body_bytes_max, async |posted| {
+            posted.expect_media_type(&["application/json"])?;
+            let value = body::parse_json(&posted.body)?;
+            work(posted, value).await
+        })
+        .await
     }
 }
 
@@ -96,7 +114,7 @@ pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Answer {
 }
 
 /// The response to what was done now or before.
-pub(super) fn respond(answered: Answered) -> Result<HttpResponse, Problem> {
+fn respond(answered: Answered) -> Result<HttpResponse, Problem> {
     let (answer, replayed) = match answered {
         Answered::Now(answer) => (answer, false),
         Answered::Before(answer) => (answer, true),
@@ -116,13 +134,15 @@ pub(super) fn respond(answered: Answered) -> Result<HttpResponse, Problem> {
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let mut headers = request.headers().get_all(HEADER);
     let Some(header) = headers.next() else { return Ok(None) };
-    let text = header.to_str().ok().filter(|text| {
-        (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let text = header
+        .to_str()
+        .ok()
+        .filter(|text| (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()));
     match (text, headers.next()) {
         (Some(text), None) => Ok(Some(text.to_owned())),
         _ => {
-            let detail = format!("Idempotency-Key must be sent once, with 1 to {KEY_BYTES_MAX} visible ASCII characters");
+            let detail =
+                format!("Idempotency-Key must be sent once, with 1 to {KEY_BYTES_MAX} visible ASCII characters");
             Err(Problem::new(ProblemKind::Unreadable, detail))
         }
     }

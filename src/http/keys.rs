@@ -3,7 +3,7 @@
 use super::{
     Admin, Can, Gateway, Problem,
     body::Query,
-    idempotency::{Post, answer, respond},
+    idempotency::{Post, answer},
     page::{Limit, List, Page},
     time::Moment,
 };
@@ -72,6 +72,7 @@ pub(super) struct IssuedView {
 
 /// A key to issue.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewKey)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyText {
     /// What people will call it, 1 to 100 bytes.
@@ -108,7 +109,7 @@ pub(super) async fn list(
     Query(which): Query<Which>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let list = List::new("keys", &());
+    let list = List::of("keys", "");
     let after: String = list.position(which.cursor.as_deref())?.unwrap_or_default();
     let rows = keys::list(&gateway.db, &key.tenant, &after, which.limit.fetch()).await?;
     let page = list.page(which.limit, rows, |row| row.id.clone(), |row| Ok(KeyView::from(row)))?;
@@ -124,22 +125,24 @@ pub(super) async fn list(
     (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
 ))]
 pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let (posted, text): (_, KeyText) = post.json(&gateway).await?;
-    let now_ms = gateway.clock.now_ms();
-    let new = text.read(&posted.key.tenant, now_ms)?;
-    let issued = gateway.with_rng(|rng| issue_key(new, now_ms, rng));
-    let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
-        keys::insert(tx, &issued.row).await?;
-        let row = KeyView::from(issued.row.clone());
-        let shown = IssuedView { row: row.clone(), key: Some(issued.text.expose_secret().to_owned()) };
-        let mut value = answer(StatusCode::CREATED, &shown);
-        value.kept_body = Some(answer(StatusCode::CREATED, &IssuedView { row, key: None }).body);
-        Ok(Done { value, journal: Vec::new() })
-    });
-    let answered = answered.await?;
-    refresh(&gateway).await;
-    tracing::info!(key = issued.row.id, by = posted.key.id, tenant = posted.key.tenant, "issued an API key");
-    respond(answered)
+    post.once_json(&gateway, async |posted, text: KeyText| {
+        let now_ms = gateway.clock.now_ms();
+        let new = text.read(&posted.key.tenant, now_ms)?;
+        let issued = gateway.with_rng(|rng| issue_key(new, now_ms, rng));
+        let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
+            keys::insert(tx, &issued.row).await?;
+            let row = KeyView::from(issued.row.clone());
+            let shown = IssuedView { row: row.clone(), key: Some(issued.text.expose_secret().to_owned()) };
+            let mut value = answer(StatusCode::CREATED, &shown);
+            value.kept_body = Some(answer(StatusCode::CREATED, &IssuedView { row, key: None }).body);
+            Ok(Done { value, journal: Vec::new() })
+        });
+        let answered = answered.await?;
+        refresh(&gateway).await;
+        tracing::info!(key = issued.row.id, by = posted.key.id, tenant = posted.key.tenant, "issued an API key");
+        Ok(answered)
+    })
+    .await
 }
 
 /// Revokes a key for good. It is refused at once on this node and within 60 seconds on all.
@@ -149,6 +152,10 @@ pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<
 pub(super) async fn revoke(key: Can<Admin>, id: Path<String>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     let plain = !id.chars().any(char::is_control);
     if !plain || keys::find(&gateway.db, &key.tenant, &id).await?.is_none() {
+        if plain && keys::exists_elsewhere(&gateway.db, &key.tenant, &id).await? {
+            gateway.metrics.tenant_crossing_refused();
+            tracing::warn!(id = *id, tenant = key.tenant, key = key.id, "refused to revoke a key of another tenant");
+        }
         return Err(Problem::not_found("key", &id));
     }
     let now_ms = gateway.clock.now_ms();
@@ -187,7 +194,8 @@ impl KeyText {
         if expires.flatten().is_some_and(|at| at <= now_ms) {
             wrongs.take::<()>(Err(Wrong::new("expires_at", "is not in the future")));
         }
-        let made = name.zip(expires).map(|(name, expires_ms)| NewKey { tenant: tenant.to_owned(), name, scopes, expires_ms });
+        let made =
+            name.zip(expires).map(|(name, expires_ms)| NewKey { tenant: tenant.to_owned(), name, scopes, expires_ms });
         wrongs.settle(made)
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Can, Gateway, Problem, ProblemKind, Read, Write,
     body::{Json, Query},
     filter::{Number, Word},
-    idempotency::{Post, answer, respond},
+    idempotency::{Post, answer},
     page::{Limit, List, Page},
     time::Moment,
 };
@@ -18,7 +18,7 @@ use crate::{
     transaction::{self, Done},
 };
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::StatusCode,
     web::{Data, Path},
 };
@@ -102,7 +102,7 @@ impl From<ActivityRow> for ActivityView {
 }
 
 /// Which leads.
-#[derive(Debug, Deserialize, Serialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListLeads {
@@ -113,11 +113,10 @@ pub(super) struct ListLeads {
     #[param(value_type = Option<String>)]
     phone: Option<Number>,
     /// Rows on a page.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Limit,
     /// `next_cursor` of the page before.
-    #[serde(skip_serializing)]
     cursor: Option<String>,
 }
 
@@ -141,10 +140,11 @@ pub(super) struct Which {
 ))]
 pub(super) async fn list(
     key: Can<Read>,
+    request: HttpRequest,
     Query(query): Query<ListLeads>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let list = List::new("leads", &query);
+    let list = List::filtered("leads", request.query_string());
     let after: String = list.position(query.cursor.as_deref())?.unwrap_or_default();
     let region = gateway.config.phone_region.as_deref();
     let phone_e164 = query.phone.map(|number| fields::phone("phone", &number.0, region)).transpose();
@@ -165,13 +165,15 @@ pub(super) async fn list(
     (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
 ))]
 pub(super) async fn create(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let (posted, text): (_, LeadText) = post.json(&gateway).await?;
-    let write = text.read(&posted.key.tenant, gateway.config.phone_region.as_deref(), gateway.clock.now_ms())?;
-    let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
-        let created = room::create(tx, &write).await?;
-        Ok(Done { value: answer(StatusCode::CREATED, &LeadView::from(created.value)), journal: created.journal })
-    });
-    respond(answered.await?)
+    post.once_json(&gateway, async |posted, text: LeadText| {
+        let write = text.read(&posted.key.tenant, gateway.config.phone_region.as_deref(), gateway.clock.now_ms())?;
+        let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
+            let created = room::create(tx, &write).await?;
+            Ok(Done { value: answer(StatusCode::CREATED, &LeadView::from(created.value)), journal: created.journal })
+        });
+        Ok(answered.await?)
+    })
+    .await
 }
 
 /// A lead.
@@ -243,7 +245,7 @@ pub(super) async fn activity(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     load_row(&gateway, &key.tenant, &id).await?;
-    let list = List::new("activity", &*id);
+    let list = List::of("activity", &id);
     let before = list.position(which.cursor.as_deref())?;
     let (before_ms, before_id): (i64, String) = before.unwrap_or((i64::MAX, String::new()));
     let before = (before_ms, before_id.as_str());
@@ -267,23 +269,25 @@ pub(super) async fn activity(
         (status = 422, description = "`invalid-fields`: a column is unknown or missing; or `idempotency-mismatch`"),
     ))]
 pub(super) async fn import(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let posted = post.read(&gateway, gateway.config.limits.import_bytes_max).await?;
-    let format = match posted.expect_media_type(&["text/csv", "application/x-ndjson"])? {
-        "text/csv" => Format::Csv,
-        _ => Format::Ndjson,
-    };
-    let (tenant, region) = (&posted.key.tenant, gateway.config.phone_region.as_deref());
-    let answered = transaction::run_then_keep(&gateway.db, posted.ticket.as_ref(), async || {
-        let now_ms = gateway.clock.now_ms();
-        match room::import(&gateway.db, tenant, region, now_ms, (format, &posted.body)).await? {
-            Ok(imported) => Ok(answer(StatusCode::OK, &imported)),
-            Err(BadTable::Header(wrong)) => Err(wrong.into()),
-            Err(error @ BadTable::TooManyRows) => {
-                Err(Problem::new(ProblemKind::TooLarge, format!("failed to {error}; split it")))
+    post.once(&gateway, gateway.config.limits.import_bytes_max, async |posted| {
+        let format = match posted.expect_media_type(&["text/csv", "application/x-ndjson"])? {
+            "text/csv" => Format::Csv,
+            _ => Format::Ndjson,
+        };
+        let (tenant, region) = (&posted.key.tenant, gateway.config.phone_region.as_deref());
+        let answered = transaction::run_then_keep(&gateway.db, posted.ticket.as_ref(), async || {
+            let now_ms = gateway.clock.now_ms();
+            match room::import(&gateway.db, tenant, region, now_ms, (format, &posted.body)).await? {
+                Ok(imported) => Ok(answer(StatusCode::OK, &imported)),
+                Err(BadTable::Header(wrong)) => Err(wrong.into()),
+                Err(error @ BadTable::TooManyRows) => {
+                    Err(Problem::new(ProblemKind::TooLarge, format!("failed to {error}; split it")))
+                }
             }
-        }
-    });
-    respond(answered.await?)
+        });
+        answered.await
+    })
+    .await
 }
 
 async fn load_row(gateway: &Gateway, tenant: &str, id: &str) -> Result<LeadRead, Problem> {

@@ -17,14 +17,15 @@ mod time;
 mod trace;
 mod webhooks;
 
-pub(crate) use health::{metrics_only, only_metrics_here};
 pub use auth::{Admin, Can, Needs, Read, Write};
+pub use health::DatabaseHealth;
+pub(crate) use health::{metrics_only, only_metrics_here};
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use trace::trace;
 
 use crate::{clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, store::Db, telemetry::Metrics};
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, guard,
     web::{self, Data, ServiceConfig, delete, get, post, put},
 };
 use rand::rngs::StdRng;
@@ -50,6 +51,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// Randomness for ids and keys.
     pub rng: Mutex<StdRng>,
+    /// What is known of the database.
+    pub health: DatabaseHealth,
     /// Set while stopping: `/readyz` says so, and a balancer sends nobody here any more.
     pub draining: AtomicBool,
 }
@@ -78,7 +81,11 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         app.app_data(gateway)
             .app_data(body::path_config())
-            .service(at("/webhooks/twilio/status").route(post().to(webhooks::twilio::status)).route(get().to(webhooks::twilio::status)))
+            .service(
+                at("/webhooks/twilio/status")
+                    .route(post().to(webhooks::twilio::status))
+                    .route(get().to(webhooks::twilio::status)),
+            )
             .service(at("/v1/calls").route(get().to(calls::list)).route(post().to(calls::announce)))
             .service(at("/v1/calls/import").route(post().to(calls::import)))
             .service(at("/v1/calls/{id}").route(get().to(calls::load)))
@@ -86,7 +93,8 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/calls/{id}/deliveries").route(get().to(calls::deliveries)))
             .service(at("/v1/calls/{id}/legs").route(get().to(calls::legs)))
             .service(at("/v1/leads").route(get().to(leads::list)).route(post().to(leads::create)))
-            .service(at("/v1/leads/import").route(post().to(leads::import)))
+            // Only its POST: a lead may be called `import`.
+            .service(at("/v1/leads/import").guard(guard::Post()).route(post().to(leads::import)))
             .service(
                 at("/v1/leads/{id}")
                     .route(get().to(leads::load))

@@ -3,11 +3,7 @@
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
 use super::{Problem, ProblemKind, calls, health, keys, leads, problem::ProblemBody, webhooks};
-use actix_web::{
-    HttpResponse,
-    http::header,
-    web::Path,
-};
+use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
 use utoipa::{
     Modify, OpenApi, PartialSchema, ToSchema,
@@ -71,8 +67,19 @@ impl Modify for Everywhere {
                 add_idempotency_key(post);
             }
             let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
-            operations.into_iter().flatten().for_each(add_refusals);
+            for operation in operations.into_iter().flatten() {
+                name(operation);
+                add_refusals(operation);
+            }
         }
+    }
+}
+
+/// Names an operation by its tag too: the functions have short names in modules of their own.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.as_ref().and_then(|tags| tags.first());
+    if let (Some(tag), Some(id)) = (tag, &operation.operation_id) {
+        operation.operation_id = Some(format!("{tag}_{id}"));
     }
 }
 

@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 use utoipa::ToSchema;
 
 /// A page of a list.
@@ -48,10 +49,17 @@ impl<'de> Deserialize<'de> for Limit {
 pub(super) struct List(String);
 
 impl List {
-    /// The list of a kind and what it is narrowed to.
-    pub(super) fn new(kind: &str, of: &impl Serialize) -> Self {
-        // Plain structs and strings serialize to memory without fail.
-        Self(format!("{kind} {}", serde_json::to_string(of).unwrap_or_default()))
+    /// The list of a kind that belongs to one thing.
+    pub(super) fn of(kind: &str, id: &str) -> Self {
+        Self(format!("{kind} {id}"))
+    }
+
+    /// The list of a kind that the filters of a query string narrow.
+    pub(super) fn filtered(kind: &str, query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let mut filters: Vec<_> = pairs.filter(|(name, _)| name != "limit" && name != "cursor").collect();
+        filters.sort();
+        Self(format!("{kind} {filters:?}"))
     }
 
     /// Where a cursor of this list points. `None`: to the beginning.
@@ -120,7 +128,7 @@ mod tests {
     use super::*;
 
     fn list(kind: &str) -> List {
-        List::new(kind, &("lead-1", 7))
+        List::filtered(kind, "limit=7&status=new")
     }
 
     #[test]
@@ -128,7 +136,9 @@ mod tests {
         let cursor = list("calls").cursor(&(17, "call_1"));
         assert_eq!(list("calls").position::<(i64, String)>(Some(&cursor)).unwrap(), Some((17, "call_1".into())));
         assert_eq!(list("calls").position::<(i64, String)>(None).unwrap(), None);
-        for other in [list("leads"), List::new("calls", &("lead-2", 7))] {
+        let other_page = List::filtered("calls", &format!("status=new&limit=9&cursor={cursor}"));
+        assert!(other_page.position::<(i64, String)>(Some(&cursor)).is_ok());
+        for other in [list("leads"), List::filtered("calls", "status=won"), List::of("calls", "status=new")] {
             assert_eq!(other.position::<(i64, String)>(Some(&cursor)).unwrap_err().kind(), ProblemKind::BadCursor);
         }
     }

@@ -1,6 +1,6 @@
 //! The one shape of every refusal: RFC 9457 problem details. Each kind has an entry in `docs/problems.md`.
 
-use crate::{domain::words, fields::Wrong, store::StoreError};
+use crate::{domain::words, fields::Wrong, ingest::SubmitError, store::StoreError};
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -184,6 +184,18 @@ impl From<StoreError> for Problem {
             }
             StoreError::Exists(_) => Self::new(ProblemKind::AlreadyExists, "a thing with this id exists already"),
             StoreError::Refused { .. } | StoreError::Corrupt { .. } | StoreError::Migrate(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Refused(cause) => cause.into(),
+            // The writer has logged the cause; whoever asks only needs to know that it is not stored.
+            SubmitError::Full | SubmitError::Unavailable(_) | SubmitError::Stopped => {
+                Self::new(ProblemKind::Unavailable, "it could not be made durable now; send it again shortly")
+            }
         }
     }
 }

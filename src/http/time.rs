@@ -2,7 +2,10 @@
 
 use crate::domain::time::{Millis, parse_rfc3339, rfc3339};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::{PartialSchema, ToSchema, openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type}};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type},
+};
 
 /// A moment, written as RFC 3339 in UTC with milliseconds: `2026-11-20T10:11:08.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,10 @@ use actix_web::{
 use tracing::Instrument;
 
 /// The middleware. A request id that came with the request is kept if it is sane.
-pub async fn trace(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+pub async fn trace(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let Some(gateway) = request.app_data::<Data<Gateway>>().cloned() else { return next.call(request).await };
     let id = given_id(&request).unwrap_or_else(|| gateway.new_id("req"));
     let watch = Stopwatch::start();
@@ -35,7 +38,8 @@ pub async fn trace(request: ServiceRequest, next: Next<impl MessageBody>) -> Res
 
 fn given_id(request: &ServiceRequest) -> Option<String> {
     let id = request.headers().get("x-request-id")?.to_str().ok()?;
-    let sane = (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let sane =
+        (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     sane.then(|| id.to_owned())
 }
 

@@ -44,11 +44,18 @@ pub(super) struct Tally {
 pub(super) struct Leg {
     pub(super) row: CallRow,
     pub(super) call: Call,
-    /// The row and the contact rule's view as they were; `None` for a new leg.
-    pub(super) before: Option<(Row, LegView)>,
+    /// `None` for a new leg.
+    pub(super) before: Option<Before>,
     touched: bool,
-    /// Moved or new in this batch: worth looking for its lead.
-    pub(super) moved: bool,
+    /// Received when it entered a state in this batch. Such a leg is worth looking for its lead.
+    pub(super) entered_ms: Option<Millis>,
+}
+
+/// What a leg was when it was loaded.
+pub(super) struct Before {
+    row: Row,
+    pub(super) view: LegView,
+    pub(super) root: LegKey,
 }
 
 /// The workspace of a transaction.
@@ -78,7 +85,7 @@ pub(super) async fn apply(
     }
     links::find(tx, &mut batch, &mut terms).await?;
     contacts::judge(tx, &mut batch, &terms).await?;
-    batch.write(tx, terms.now).await?;
+    batch.write(tx, terms.rules, terms.now).await?;
     Ok((results, batch.tally))
 }
 
@@ -150,7 +157,8 @@ impl Batch {
         for stored in calls::list_conversations(tx, keys).await? {
             let call = row::registers(&stored)?;
             let view = LegView::read(&stored.provider_id, &call);
-            let leg = Leg { before: Some((call.read(), view)), row: stored, call, touched: false, moved: false };
+            let mut leg = Leg { before: None, row: stored, call, touched: false, entered_ms: None };
+            leg.before = Some(Before { row: leg.call.read(), view, root: leg.root() });
             self.legs.insert(leg.key(), leg);
         }
         Ok(())
@@ -176,10 +184,11 @@ impl Batch {
             }
             leg.row.deliveries += i64::from(submission.delivery.is_some());
             let was = leg.before.is_some() || leg.touched;
+            leg.touched = true;
             let from = was.then(|| leg.status());
             // Taken out, so that a second copy in the same batch counts as repeated.
             let step = match known.remove(&id) {
-                Some(0) => leg.absorb(signal, terms),
+                Some(0) => leg.absorb(signal),
                 Some(_) => leg.fold_anew(tx).await?,
                 None => Step::Repeated,
             };
@@ -241,11 +250,11 @@ impl Batch {
     /// replays a signed request) can repeat for ever.
     fn write_step(&mut self, submission: &Submission, signal: &Signal, step: Step, from: Option<Status>, now: Millis) {
         let Some(leg) = self.legs.get_mut(&leg_key(&submission.tenant, signal)) else { return };
-        leg.touched = true;
         if step == Step::Repeated {
             if submission.delivery.is_none() || leg.row.repeats >= REPEATS_SHOWN_MAX {
                 return;
             }
+            leg.touched = true;
             leg.row.repeats += 1;
         } else if matches!(signal.claim, Claim::Alive) && step != Step::Corrected {
             return;
@@ -256,12 +265,13 @@ impl Batch {
     }
 
     /// Writes what changed.
-    async fn write(&mut self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
+    async fn write(&mut self, tx: &mut Tx, rules: &Rules, now: Millis) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         for leg in self.legs.values_mut().filter(|leg| leg.touched) {
             let read = leg.call.read();
             row::fill(&mut leg.row, &leg.call, &read);
-            if let Some(kind) = effect::of_call(leg.before.as_ref().map(|(row, _)| row), &read) {
+            leg.set_due(rules);
+            if let Some(kind) = effect::of_call(leg.before.as_ref().map(|before| &before.row), &read) {
                 leg.row.effects += 1;
                 self.outbox.push(call_effect(&leg.row, kind, now));
             }
@@ -284,17 +294,29 @@ impl Leg {
             verified: true,
             ..CallRow::default()
         };
-        Self { row, call: Call::default(), before: None, touched: false, moved: true }
+        // Also one of which only a word nobody knows was heard: it lives, so it must be looked at.
+        Self { row, call: Call::default(), before: None, touched: false, entered_ms: Some(signal.received_ms) }
     }
 
-    fn absorb(&mut self, signal: &Signal, terms: &Terms<'_>) -> Step {
+    fn absorb(&mut self, signal: &Signal) -> Step {
         let step = self.call.absorb(signal);
         self.row.last_signal_ms = self.row.last_signal_ms.max(signal.received_ms);
         if matches!(step, Step::Moved | Step::Corrected) {
-            self.moved = true;
-            self.row.due_at_ms = terms.rules.limits.due_at_ms(self.status(), signal.received_ms);
+            self.entered_ms = Some(signal.received_ms);
         }
         step
+    }
+
+    /// When to look at it again: counted from when it entered its state; repeated and late signals do not move it.
+    fn set_due(&mut self, rules: &Rules) {
+        let status = self.status();
+        let live = !status.is_ended() && self.row.merged_into.is_none();
+        let from = self.entered_ms.or(self.row.due_at_ms.is_none().then_some(self.row.last_signal_ms));
+        match (live, from) {
+            (false, _) => self.row.due_at_ms = None,
+            (true, Some(from)) => self.row.due_at_ms = rules.limits.due_at_ms(status, from),
+            (true, None) => {}
+        }
     }
 
     /// A copy of a known signal turned out to have been received earlier: times that count from the receipt change.

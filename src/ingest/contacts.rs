@@ -10,6 +10,7 @@ use crate::{
     domain::{
         effect,
         lead::{LegView, Verdict},
+        signal::Field,
         time::{Millis, rfc3339},
     },
     store::{
@@ -38,6 +39,8 @@ pub(super) async fn judge(tx: &mut Tx, batch: &mut Batch, terms: &Terms<'_>) -> 
         let known = stored.remove(root).unwrap_or_default();
         rows.extend(settle(batch, root, verdict.as_ref(), known, terms.now));
     }
+    // A user's trigger locks leads in this order: the same one on every node.
+    rows.sort_by(|a, b| (&a.tenant, &a.lead_id).cmp(&(&b.tenant, &b.lead_id)));
     contacts::upsert(tx, &rows).await?;
     write_activity(tx, batch, &changed).await
 }
@@ -47,15 +50,17 @@ fn changed_verdicts(batch: &Batch, terms: &Terms<'_>) -> BTreeMap<LegKey, Option
     // A leg may learn its parent late: then it leaves the conversation of which it was the root.
     let mut conversations: BTreeMap<LegKey, (Vec<LegView>, Vec<LegView>, bool)> = BTreeMap::new();
     for leg in batch.legs.values() {
-        if let Some((_, view)) = &leg.before {
-            let root = if view.is_root { leg.key() } else { leg.root() };
-            let conversation = conversations.entry(root).or_default();
-            conversation.0.push(view.clone());
+        if let Some(before) = &leg.before {
+            let conversation = conversations.entry(before.root.clone()).or_default();
+            conversation.0.push(before.view.clone());
             conversation.2 |= leg.is_touched();
         }
         let conversation = conversations.entry(leg.root()).or_default();
-        conversation.1.push(LegView::read(&leg.row.provider_id, &leg.call));
         conversation.2 |= leg.is_touched();
+        // A leg that was merged into another one is no leg of its own any more.
+        if leg.call.detail(Field::MergedInto).is_none() {
+            conversation.1.push(LegView::read(&leg.row.provider_id, &leg.call));
+        }
     }
     let policy = &terms.rules.contact;
     conversations
@@ -168,11 +173,7 @@ fn call_id(batch: &Batch, root: &LegKey, provider_id: &str) -> String {
 }
 
 fn conversation(root: &LegKey) -> Conversation {
-    Conversation {
-        tenant: root.tenant.clone(),
-        conversation: root.provider_id.clone(),
-        account: root.account.clone(),
-    }
+    Conversation { tenant: root.tenant.clone(), conversation: root.provider_id.clone(), account: root.account.clone() }
 }
 
 fn root_of(row: &ContactRow) -> LegKey {

@@ -96,8 +96,10 @@ impl ImportRow {
     pub fn read(&self, account: &str, region: Option<&str>, now_ms: Millis) -> Result<Imported, Vec<Wrong>> {
         let mut wrongs = Wrongs::default();
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let word = |name: &str, text: &Option<String>| fields::optional_line(name, text.as_deref(), fields::WORD_BYTES_MAX);
-        let address = |name: &str, text: &Option<String>| given(text).map(|t| fields::address(name, &t, region)).transpose();
+        let word =
+            |name: &str, text: &Option<String>| fields::optional_line(name, text.as_deref(), fields::WORD_BYTES_MAX);
+        let address =
+            |name: &str, text: &Option<String>| given(text).map(|t| fields::address(name, &t, region)).transpose();
         let provider_id = wrongs.take(provider_id("provider_id", &self.provider_id));
         let lead_id = wrongs.take(given(&self.lead_id).map(|id| fields::lead_id("lead_id", &id)).transpose());
         let (from, to) = (wrongs.take(address("from", &self.from)), wrongs.take(address("to", &self.to)));

@@ -22,7 +22,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Ties the legs that moved in this batch and have no lead yet: first by announcement, then by number.
+/// Ties new legs to their announcements, and legs that moved and still have no lead to the lead of their number.
 pub(super) async fn find(tx: &mut Tx, batch: &mut Batch, terms: &mut Terms<'_>) -> Result<(), StoreError> {
     let announced = by_announcement(tx, batch, terms.now).await?;
     batch.absorb_own(tx, terms, announced).await?;
@@ -30,35 +30,39 @@ pub(super) async fn find(tx: &mut Tx, batch: &mut Batch, terms: &mut Terms<'_>) 
     batch.absorb_own(tx, terms, numbered).await
 }
 
-/// Legs worth a look: they moved and nothing says whose they are.
-fn unlinked(batch: &Batch) -> impl Iterator<Item = &Leg> {
-    batch.legs.values().filter(|leg| leg.moved && leg.call.read().link.is_none())
-}
-
 async fn by_announcement(tx: &mut Tx, batch: &Batch, now: Millis) -> Result<Vec<Submission>, StoreError> {
-    // Only a leg that is new can be one that was announced.
-    let candidates: Vec<Candidate> =
-        unlinked(batch).filter(|leg| leg.before.is_none()).filter_map(|leg| candidate(leg, now)).collect();
-    if candidates.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut open = expected::list_open(tx, &candidates).await?;
-    let mut pairs: Vec<(ExpectedRow, &Candidate)> = Vec::new();
-    for candidate in &candidates {
-        if let Some(at) = open.iter().position(|row| fits(row, candidate)) {
-            pairs.push((open.remove(at), candidate));
+    // Only a leg that is new can be one that was announced; if it names its lead itself, the rank of links settles it.
+    let mut left: Vec<Candidate> =
+        batch.legs.values().filter(|leg| leg.before.is_none()).filter_map(|leg| candidate(leg, now)).collect();
+    let mut found = Vec::new();
+    // Another node may take an announcement first; then the next one is tried.
+    while !left.is_empty() {
+        let pairs = pair(expected::list_open(tx, &left).await?, &left);
+        if pairs.is_empty() {
+            break;
+        }
+        let matches: Vec<Match> = pairs
+            .iter()
+            .map(|(row, c)| Match { tenant: row.tenant.clone(), id: row.id.clone(), matched: c.provider_id.clone() })
+            .collect();
+        let taken: HashSet<String> = expected::take(tx, &matches).await?.into_iter().collect();
+        for (row, c) in pairs.into_iter().filter(|(row, _)| taken.contains(&row.id)) {
+            found.extend(batch.legs.values().find(|leg| is(leg, &c)).map(|leg| announced(leg, row, now)));
+            left.retain(|other| *other != c);
         }
     }
-    if pairs.is_empty() {
-        return Ok(Vec::new());
+    Ok(found)
+}
+
+/// The oldest announcement that fits goes to the first candidate, the next one to the next.
+fn pair(mut open: Vec<ExpectedRow>, candidates: &[Candidate]) -> Vec<(ExpectedRow, Candidate)> {
+    let mut pairs = Vec::new();
+    for candidate in candidates {
+        if let Some(at) = open.iter().position(|row| fits(row, candidate)) {
+            pairs.push((open.remove(at), candidate.clone()));
+        }
     }
-    let matches: Vec<Match> = pairs
-        .iter()
-        .map(|(row, c)| Match { tenant: row.tenant.clone(), id: row.id.clone(), matched: c.provider_id.clone() })
-        .collect();
-    let taken: HashSet<String> = expected::take(tx, &matches).await?.into_iter().collect();
-    let won = pairs.into_iter().filter(|(row, _)| taken.contains(&row.id));
-    Ok(won.filter_map(|(row, c)| batch.legs.values().find(|l| is(l, c)).map(|leg| announced(leg, row, now))).collect())
+    pairs
 }
 
 fn candidate(leg: &Leg, now_ms: Millis) -> Option<Candidate> {
@@ -87,18 +91,16 @@ fn announced(leg: &Leg, row: ExpectedRow, now: Millis) -> Submission {
 }
 
 async fn by_number(tx: &mut Tx, batch: &Batch, now: Millis) -> Result<Vec<Submission>, StoreError> {
-    let numbered: Vec<(&Leg, NumberKey)> =
-        unlinked(batch).filter_map(|leg| Some((leg, far_end(leg)?))).collect();
+    let unlinked = batch.legs.values().filter(|leg| leg.entered_ms.is_some() && leg.call.read().link.is_none());
+    let numbered: Vec<(&Leg, NumberKey)> = unlinked.filter_map(|leg| Some((leg, far_end(leg)?))).collect();
     if numbered.is_empty() {
         return Ok(Vec::new());
     }
     let numbers: BTreeSet<NumberKey> = numbered.iter().map(|(_, key)| key.clone()).collect();
     let numbers: Vec<NumberKey> = numbers.into_iter().collect();
-    let mut leads: BTreeMap<NumberKey, String> = BTreeMap::new();
-    for (tenant, phone_e164, lead_id) in leads::list_by_number(tx, &numbers).await? {
-        // The oldest comes first and keeps the number.
-        leads.entry(NumberKey { tenant, phone_e164 }).or_insert(lead_id);
-    }
+    let leads = leads::list_by_number(tx, &numbers).await?;
+    let leads: BTreeMap<NumberKey, String> =
+        leads.into_iter().map(|(tenant, phone_e164, id)| (NumberKey { tenant, phone_e164 }, id)).collect();
     let linked = numbered.into_iter().filter_map(|(leg, key)| Some((leg, leads.get(&key)?)));
     Ok(linked
         .map(|(leg, lead_id)| {

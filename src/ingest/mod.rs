@@ -20,7 +20,10 @@ pub use writer::Writer;
 
 use crate::{
     domain::{deadline::Limits, lead::ContactPolicy, signal::Signal},
-    store::{StoreError, deliveries::{APPLIED, DeliveryRow}},
+    store::{
+        StoreError,
+        deliveries::{APPLIED, DeliveryRow},
+    },
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -65,6 +68,9 @@ pub struct Received<'a> {
     pub query: &'a [u8],
     /// The raw body.
     pub body: &'a [u8],
+    /// What the body says in one spelling ([`crate::twilio::signature::canonical`]): it identifies the delivery, because
+    /// whoever has a signed request could spell it in many ways that all verify.
+    pub parameters: &'a [u8],
     /// When it came, in Unix milliseconds.
     pub received_ms: i64,
     /// Whether the signature was verified.
@@ -72,10 +78,12 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// The row to store. The id is a digest of the content: a repeated delivery has the same one.
+    /// The row to store. The id is a digest of what was signed: a repeated delivery has the same one.
     pub fn row(&self) -> DeliveryRow {
         let mut digest = Sha256::new();
-        for part in [self.account.as_bytes(), self.source.as_bytes(), self.method.as_bytes(), self.query, self.body] {
+        let content =
+            [self.account.as_bytes(), self.source.as_bytes(), self.method.as_bytes(), self.query, self.parameters];
+        for part in content {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }

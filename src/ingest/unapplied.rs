@@ -3,10 +3,18 @@
 use super::{Ingest, Submission, Submitted};
 use crate::{
     clock::SharedClock,
-    store::{Db, StoreError, deliveries::{self, APPLIED, DeliveryRow}},
-    twilio::{form::Form, signal::{Method, read_status}},
+    domain::time::{MINUTE, Millis},
+    store::{
+        Db, StoreError,
+        deliveries::{self, APPLIED, DeliveryRow},
+    },
+    twilio::{
+        form::Form,
+        signal::{Method, read_status},
+    },
 };
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What one pass did.
@@ -33,32 +41,60 @@ impl Reread {
     /// Runs until cancelled.
     pub async fn run(self, stop: CancellationToken) {
         loop {
+            match self.tick().await {
+                // A full pass does not wait.
+                Ok(retry) if retry.looked == PASS_MAX => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot look for unapplied deliveries; trying again shortly"),
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
             }
-            if let Err(error) = self.tick().await {
-                tracing::warn!(%error, "cannot look for unapplied deliveries; trying again in {} s", POLL.as_secs());
-            }
         }
     }
 
-    /// One pass over what is due.
+    /// One pass over what is due. What is looked at is claimed, so other nodes leave it alone, and what cannot be read
+    /// does not stand in the way of the rest.
     pub async fn tick(&self) -> Result<Retry, StoreError> {
-        let due = deliveries::list_due_unapplied(&self.db, self.clock.now_ms(), PASS_MAX).await?;
+        let now_ms = self.clock.now_ms();
+        let mut tx = self.db.begin().await?;
+        let due = deliveries::claim_unapplied(&mut tx, now_ms, now_ms + LEASE_MS, PASS_MAX as i64).await?;
+        tx.commit().await?;
         let mut retry = Retry { looked: due.len(), applied: 0 };
+        let mut tries = JoinSet::new();
         for row in due {
-            let (id, call) = (row.id.clone(), row.provider_id.clone());
-            match read(row) {
-                Ok(submission) => match self.ingest.submit(submission).await {
-                    Ok(Submitted::Stored | Submitted::Repeated) => retry.applied += 1,
-                    Ok(Submitted::Unapplied) => {}
-                    Err(error) => tracing::warn!(%error, delivery = id, call, "an unapplied delivery has to wait"),
-                },
-                Err(error) => tracing::error!(error, delivery = id, call, "an unapplied delivery cannot be read any more"),
-            }
+            tries.spawn(again(self.ingest.clone(), row));
+        }
+        while let Some(applied) = tries.join_next().await {
+            retry.applied += usize::from(applied.unwrap_or(false));
         }
         Ok(retry)
+    }
+}
+
+/// Submits a delivery again; whether it is applied now.
+async fn again(ingest: Ingest, row: DeliveryRow) -> bool {
+    let (delivery, call) = (row.id.clone(), row.provider_id.clone());
+    let submission = match read(row) {
+        Ok(submission) => submission,
+        Err(error) => {
+            tracing::error!(
+                error,
+                delivery,
+                call,
+                "an unapplied delivery cannot be read any more; `onhook check` lists it"
+            );
+            return false;
+        }
+    };
+    match ingest.submit(submission).await {
+        Ok(Submitted::Stored | Submitted::Repeated) => true,
+        Ok(Submitted::Unapplied) => false,
+        Err(error) => {
+            tracing::warn!(%error, delivery, call, "an unapplied delivery has to wait");
+            false
+        }
     }
 }
 
@@ -70,9 +106,16 @@ fn read(row: DeliveryRow) -> Result<Submission, String> {
     let body = Form::parse(&row.body).map_err(|e| text(&e))?;
     let read = read_status(method, &query, &body, row.received_ms).map_err(|e| text(&e))?;
     let delivery = DeliveryRow { state: APPLIED.to_owned(), reason: None, retry_at_ms: None, ..row };
-    Ok(Submission { tenant: delivery.tenant.clone(), provider: "twilio", delivery: Some(delivery), signals: vec![read.signal] })
+    Ok(Submission {
+        tenant: delivery.tenant.clone(),
+        provider: "twilio",
+        delivery: Some(delivery),
+        signals: vec![read.signal],
+    })
 }
 
 const POLL: Duration = Duration::from_secs(5);
 /// How many deliveries one pass takes.
-const PASS_MAX: i64 = 200;
+const PASS_MAX: usize = 200;
+/// How long a claimed delivery is left alone, unless its failure sets another time.
+const LEASE_MS: Millis = 10 * MINUTE;

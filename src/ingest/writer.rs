@@ -4,16 +4,23 @@
 //! load and an idle system commits at once.
 
 use super::{
-    Job, Rules, SubmitError, Submission, Submitted,
+    Job, Rules, Submission, SubmitError, Submitted,
     batch::{self, Tally, Terms},
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
-    domain::{retry::Backoff, time::{MINUTE, SECOND}},
-    store::{Db, StoreError, deliveries::{self, DeliveryRow, UNAPPLIED}},
+    domain::{
+        retry::Backoff,
+        time::{MINUTE, SECOND},
+    },
+    store::{
+        Db, StoreError,
+        deliveries::{self, DeliveryRow, UNAPPLIED},
+    },
     telemetry::{DatabaseTrouble, Metrics},
 };
 use rand::{RngExt, rngs::StdRng};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What the writer works with.
@@ -56,7 +63,7 @@ impl Writer {
         let (submissions, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|j| (j.submission, j.answer)).unzip();
         let results = match self.commit(&submissions).await {
             Ok(done) => done.into_iter().map(Ok).collect(),
-            Err(error) if error.is_gone() => refuse_all(&error, submissions.len()),
+            Err(error) if error.may_pass() => refuse_all(&error, submissions.len()),
             // One of them cannot be applied. One by one, so that it fails alone.
             Err(error) => self.one_by_one(&submissions, error).await,
         };
@@ -94,10 +101,18 @@ impl Writer {
                 return Err(error);
             }
             left -= 1;
+            let jitter: f64 = self.parts.rng.random();
+            tokio::time::sleep(PAUSE.mul_f64(f64::from(REPEATS_MAX - left) * (0.5 + jitter))).await;
         }
     }
 
+    /// A peer that vanished without a word would keep a commit waiting for ever; the limit makes it a broken connection.
     async fn try_commit(&mut self, submissions: &[Submission]) -> Result<(Vec<Submitted>, Tally), StoreError> {
+        let limited = tokio::time::timeout(COMMIT_WITHIN, self.apply_and_commit(submissions));
+        limited.await.unwrap_or_else(|_| Err(StoreError::timed_out(COMMIT_WITHIN)))
+    }
+
+    async fn apply_and_commit(&mut self, submissions: &[Submission]) -> Result<(Vec<Submitted>, Tally), StoreError> {
         let Parts { db, clock, rng, rules, metrics } = &mut self.parts;
         let watch = Stopwatch::start();
         let mut tx = db.begin().await?;
@@ -120,7 +135,12 @@ impl Writer {
         for submission in submissions {
             let result = match self.commit(std::slice::from_ref(submission)).await {
                 Ok(done) => Ok(done.first().copied().unwrap_or(Submitted::Stored)),
-                Err(error) if error.is_gone() => Err(SubmitError::Unavailable(error.to_string())),
+                Err(error) if error.may_pass() => {
+                    // The rest would wait as long as this one did, and everybody is waiting for an answer.
+                    let left = submissions.len() - results.len();
+                    results.extend(refuse_all(&error, left));
+                    return results;
+                }
                 Err(error) => self.set_aside(submission, error).await,
             };
             results.push(result);
@@ -177,8 +197,11 @@ fn refuse_all(error: &StoreError, count: usize) -> Vec<Result<Submitted, SubmitE
 
 /// More in one transaction gains little and makes the first one wait.
 const BATCH_MAX: usize = 256;
-/// How often a batch is repeated when another writer was in the way.
+/// How often a batch is repeated when another writer was in the way, and the pause that grows in between.
 const REPEATS_MAX: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
+/// Less than a request waits for its answer.
+const COMMIT_WITHIN: Duration = Duration::from_secs(8);
 /// When an unapplied delivery is tried again.
 const RETRY: Backoff = Backoff { first_ms: 10 * SECOND, max_ms: 60 * MINUTE };
 /// A database's message, as far as it is kept.

@@ -27,6 +27,7 @@ words! {
 
 /// What an import came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ImportedLeads)]
 pub struct Imported {
     /// How many leads were created.
     pub created: u64,
@@ -208,7 +209,9 @@ fn csv_rows(bytes: &[u8]) -> Result<impl Iterator<Item = Row> + '_, Wrong> {
 /// A CSV error without its own account of where it is.
 fn in_short(error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("has {len} cells; the header has {expected_len}"),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("has {len} cells; the header has {expected_len}")
+        }
         csv::ErrorKind::Utf8 { err, .. } => format!("is not UTF-8: {err}"),
         _ => error.to_string(),
     }
@@ -217,6 +220,9 @@ fn in_short(error: &csv::Error) -> String {
 fn ndjson_rows(bytes: &[u8]) -> impl Iterator<Item = Row> + '_ {
     let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
     lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| {
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return (number, Err(Refused::Row("is no JSON object".into())));
+        }
         let row = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(line));
         let row = row.map_err(|error| match error.path().to_string() {
             path if path == "." => Refused::Row(error.into_inner().to_string()),

@@ -21,9 +21,11 @@ use utoipa::ToSchema;
 
 /// A lead as somebody wrote it: every value is text that was not looked at yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = LeadWrite, description = "What is written about a lead.")]
 #[serde(deny_unknown_fields)]
 pub struct LeadText {
-    /// Your own id of the lead: 1 to 200 bytes without control characters. In a PUT it is the one in the path.
+    /// Your own id of the lead: 1 to 200 bytes without control characters. Needed in a POST; in a PUT it is the
+    /// one in the path.
     #[schema(example = "lead-42", min_length = 1, max_length = 200)]
     pub id: Option<String>,
     /// Name for people, up to 500 bytes.
@@ -140,7 +142,8 @@ pub async fn delete(db: &Db, tenant: &str, id: &str, now_ms: Millis) -> Result<b
 }
 
 async fn load(tx: &mut Tx, tenant: &str, id: &str) -> Result<LeadRead, StoreError> {
-    let missing = || StoreError::Corrupt { what: format!("lead {id:?}"), why: "it was written and is not there".into() };
+    let missing =
+        || StoreError::Corrupt { what: format!("lead {id:?}"), why: "it was written and is not there".into() };
     leads::find(tx, tenant, id).await?.ok_or_else(missing)
 }
 

@@ -143,7 +143,8 @@ pub async fn list(
     let f = filter;
     // With a lead the search starts from the index of leads; SQLite cannot choose that by itself behind an OR.
     let sql = if f.lead_id.is_some() { &LIST_OF_LEAD } else { &LIST };
-    let mut query = sql.query().bind(tenant).bind(before).bind(limit).bind(f.lead_id.as_deref());
+    let mut query =
+        sql.query().bind(tenant).bind(before.unwrap_or(AFTER_EVERY_ID)).bind(limit).bind(f.lead_id.as_deref());
     let words = [&f.status, &f.user_id, &f.extension, &f.run_id, &f.provider, &f.account, &f.from, &f.to];
     for word in words {
         query = query.bind(word.as_deref());
@@ -185,7 +186,7 @@ columns!(leg_columns { tenant text, provider_id text, account text });
 /// The filters that `LIST` and `LIST_OF_LEAD` share, and their order.
 macro_rules! filters {
     () => {
-        "   AND (CAST($2 AS TEXT) IS NULL OR id < $2)
+        "   AND id < $2
             AND (CAST($5 AS TEXT) IS NULL OR status = $5) AND (CAST($6 AS TEXT) IS NULL OR user_id = $6)
             AND (CAST($7 AS TEXT) IS NULL OR extension = $7) AND (CAST($8 AS TEXT) IS NULL OR run_id = $8)
             AND (CAST($9 AS TEXT) IS NULL OR provider = $9) AND (CAST($10 AS TEXT) IS NULL OR account = $10)
@@ -208,11 +209,11 @@ statements! {
         "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(
              concat_ws(E'\\x1f', tenant, provider_id, account), 0) AS h FROM ", leg_columns!(postgres_rows), " ORDER BY h) AS s"));
     LIST_CONVERSATIONS = over(leg_columns: concat!("WITH k AS (SELECT * FROM "), concat!(")
-        SELECT ", call_columns!(names), " FROM call
-         WHERE (tenant, provider_id, account) IN (SELECT tenant, provider_id, account FROM k)
+        SELECT ", call_columns!(names_of_c), " FROM k JOIN call c
+            ON c.tenant = k.tenant AND c.provider_id = k.provider_id AND c.account = k.account
         UNION ALL
-        SELECT ", call_columns!(names), " FROM call
-         WHERE parent_id IS NOT NULL AND (tenant, parent_id, account) IN (SELECT tenant, provider_id, account FROM k)"));
+        SELECT ", call_columns!(names_of_c), " FROM k JOIN call c
+            ON c.tenant = k.tenant AND c.parent_id = k.provider_id AND c.account = k.account AND c.parent_id IS NOT NULL"));
     UPSERT = upsert(call_columns into "call" by "tenant, provider_id, account");
     FIND = both("SELECT ", call_columns!(names), " FROM call
         WHERE tenant = $1 AND (id = $2 OR provider_id = $2) AND (CAST($3 AS TEXT) IS NULL OR account = $3)
@@ -227,3 +228,6 @@ statements! {
     LIST_ALL = both("SELECT ", call_columns!(names), " FROM call
         WHERE (tenant, provider_id, account) > ($1, $2, $3) ORDER BY tenant, provider_id, account LIMIT $4");
 }
+
+/// Sorts after every id, so that the first page is bounded like the others and the index is used for all.
+const AFTER_EVERY_ID: &str = "~";

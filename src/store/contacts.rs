@@ -126,7 +126,7 @@ columns!(conversation_columns { tenant text, conversation text, account text });
 
 statements! {
     LIST_OF = over(conversation_columns:
-        "SELECT c.tenant, c.conversation, c.account, c.lead_id, c.call_id, c.contacted_ms, c.active, c.flips FROM ",
+        concat!("SELECT ", contact_columns!(names_of_c), " FROM "),
         " JOIN contact c ON c.tenant = k.tenant AND c.conversation = k.conversation AND c.account = k.account");
     UPSERT = upsert(contact_columns into "contact" by "tenant, conversation, account, lead_id");
     UPSERT_ACTIVITY = upsert(activity_columns into "activity" by "tenant, conversation, account");

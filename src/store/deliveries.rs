@@ -70,16 +70,17 @@ pub async fn insert_unapplied(tx: &mut Tx, row: &DeliveryRow) -> Result<(), Stor
     INSERT_UNAPPLIED.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
 }
 
-/// The unapplied deliveries whose retry is due, oldest first.
-pub async fn list_due_unapplied(
-    on: impl Into<On<'_>>,
+/// Claims unapplied deliveries whose retry is due: until `lease_until_ms` nobody else gets them.
+pub async fn claim_unapplied(
+    tx: &mut Tx,
     now_ms: i64,
+    lease_until_ms: i64,
     limit: i64,
 ) -> Result<Vec<DeliveryRow>, StoreError> {
-    LIST_DUE_UNAPPLIED.query().bind(now_ms).bind(limit).fetch_all(on).await
+    CLAIM_UNAPPLIED.query().bind(now_ms).bind(lease_until_ms).bind(limit).fetch_all(tx).await
 }
 
-/// How many deliveries are unapplied, and the reason of the oldest.
+/// The unapplied deliveries, oldest first.
 pub async fn list_unapplied(on: impl Into<On<'_>>, limit: i64) -> Result<Vec<DeliveryRow>, StoreError> {
     LIST_UNAPPLIED.query().bind(limit).fetch_all(on).await
 }
@@ -102,6 +103,15 @@ columns!(delivery_columns {
     received_ms int, verified bool, state text, reason text, attempts int, retry_at_ms int
 });
 
+/// The part of the claim that both databases share.
+macro_rules! claim {
+    () => {
+        "UPDATE delivery SET retry_at_ms = $2 WHERE (tenant, provider_id, account, id) IN (
+             SELECT tenant, provider_id, account, id FROM delivery
+             WHERE state = 'unapplied' AND retry_at_ms <= $1 ORDER BY retry_at_ms LIMIT $3"
+    };
+}
+
 statements! {
     INSERT = insert(delivery_columns into "delivery":
         "ON CONFLICT (tenant, provider_id, account, id) DO UPDATE SET state = excluded.state, reason = NULL, retry_at_ms = NULL
@@ -111,8 +121,10 @@ statements! {
         "ON CONFLICT (tenant, provider_id, account, id) DO UPDATE
          SET reason = excluded.reason, attempts = delivery.attempts + 1, retry_at_ms = excluded.retry_at_ms
          WHERE delivery.state = 'unapplied'");
-    LIST_DUE_UNAPPLIED = both("SELECT ", delivery_columns!(names), " FROM delivery
-        WHERE state = 'unapplied' AND retry_at_ms <= $1 ORDER BY retry_at_ms LIMIT $2");
+    CLAIM_UNAPPLIED = split(
+        concat!(claim!(), ") RETURNING ", delivery_columns!(names)),
+        concat!(claim!(), " FOR UPDATE SKIP LOCKED) RETURNING ", delivery_columns!(names)),
+    );
     LIST_UNAPPLIED = both("SELECT ", delivery_columns!(names), " FROM delivery
         WHERE state = 'unapplied' ORDER BY received_ms LIMIT $1");
     LIST_OF_CALL = both("SELECT ", delivery_columns!(names), " FROM delivery

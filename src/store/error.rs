@@ -46,9 +46,15 @@ impl StoreError {
         }
     }
 
-    /// Whether waiting may help.
-    pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone(_))
+    /// A transaction that was given up after `limit`.
+    pub fn timed_out(limit: std::time::Duration) -> Self {
+        let why = format!("no answer within {} s", limit.as_secs());
+        Self::Gone(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why)))
+    }
+
+    /// Whether the same work may succeed later: it is the database that is in trouble, not what was asked of it.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::Again(_))
     }
 }
 

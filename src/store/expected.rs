@@ -64,9 +64,9 @@ pub async fn take(tx: &mut Tx, matches: &[Match]) -> Result<Vec<String>, StoreEr
     Ok(taken.into_iter().map(|(id,)| id).collect())
 }
 
-/// Removes announcements that expired before `now_ms`; answers how many.
-pub async fn delete_expired(tx: &mut Tx, now_ms: i64) -> Result<u64, StoreError> {
-    DELETE_EXPIRED.query().bind(now_ms).execute(tx).await
+/// Removes up to `limit` announcements that expired before `now_ms`; answers how many.
+pub async fn delete_expired(tx: &mut Tx, now_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    DELETE_EXPIRED.query().bind(now_ms).bind(limit).execute(tx).await
 }
 
 /// An announcement by its id.
@@ -92,6 +92,7 @@ statements! {
     TAKE = over(match_columns:
         "UPDATE expected SET matched = k.matched FROM ",
         " WHERE expected.tenant = k.tenant AND expected.id = k.id AND expected.matched IS NULL RETURNING expected.id");
-    DELETE_EXPIRED = both("DELETE FROM expected WHERE expires_ms <= $1");
+    DELETE_EXPIRED = both("DELETE FROM expected WHERE (tenant, id) IN
+        (SELECT tenant, id FROM expected WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2)");
     FIND = both("SELECT ", expected_columns!(names), " FROM expected WHERE tenant = $1 AND id = $2");
 }

@@ -54,6 +54,12 @@ pub async fn list_live(
     LIST_LIVE.query().bind(since_ms).bind(after).bind(limit).fetch_all(on).await
 }
 
+/// Whether another tenant has a key with this id: such look-ups are counted.
+pub async fn exists_elsewhere(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<bool, StoreError> {
+    let row: Option<(i64,)> = EXISTS_ELSEWHERE.query().bind(tenant).bind(id).fetch_optional(on).await?;
+    Ok(row.is_some())
+}
+
 /// Revokes a key of this tenant for good; answers how many live ones that were (0 or 1).
 pub async fn revoke(tx: &mut Tx, tenant: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
     REVOKE.query().bind(tenant).bind(id).bind(now_ms).execute(tx).await
@@ -70,5 +76,6 @@ statements! {
     LIST_LIVE = both("SELECT ", key_columns!(names), " FROM api_key
         WHERE (revoked_ms IS NULL OR revoked_ms >= $1) AND (expires_ms IS NULL OR expires_ms >= $1) AND id > $2
         ORDER BY id LIMIT $3");
+    EXISTS_ELSEWHERE = both("SELECT CAST(1 AS BIGINT) FROM api_key WHERE id = $2 AND tenant <> $1");
     REVOKE = both("UPDATE api_key SET revoked_ms = $3 WHERE tenant = $1 AND id = $2 AND revoked_ms IS NULL");
 }

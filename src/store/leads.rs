@@ -224,6 +224,7 @@ statements! {
     LIST_OF_NUMBER = both("SELECT * FROM (", read!(), " WHERE tenant = $1 AND phone_e164 = $5 AND id > $2) AS l
         WHERE (CAST($4 AS TEXT) IS NULL OR ", status!(), " = $4) ORDER BY id LIMIT $3");
     LIST_BY_NUMBER = over(number_columns:
-        "SELECT l.tenant, l.phone_e164, l.id FROM ",
-        " JOIN lead l ON l.tenant = k.tenant AND l.phone_e164 = k.phone_e164 ORDER BY l.created_ms, l.id");
+        "SELECT k.tenant, k.phone_e164, l.id FROM ",
+        " JOIN lead l ON l.tenant = k.tenant AND l.id = (SELECT o.id FROM lead o
+              WHERE o.tenant = k.tenant AND o.phone_e164 = k.phone_e164 ORDER BY o.created_ms, o.id LIMIT 1)");
 }

@@ -101,12 +101,16 @@ pub async fn open_postgres(url: &str) -> Result<Db, OpenError> {
         .options(POSTGRES_SETTINGS.iter().copied())
         .statement_cache_capacity(STATEMENTS_CACHED)
         .disable_statement_logging();
+    // A pool asks again and again until its time is up and then only says that; one connection says what is wrong.
+    let unreachable = |source| OpenError::Unreachable { what: what.clone(), source };
+    let probe = options.connect().await.map_err(unreachable)?;
+    probe.close().await.map_err(unreachable)?;
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options)
         .await
-        .map_err(|source| OpenError::Unreachable { what, source })?;
+        .map_err(unreachable)?;
     Ok(Db::Postgres(pool))
 }
 
@@ -121,12 +125,21 @@ pub async fn migrate(db: &Db) -> Result<(), OpenError> {
         }
         Db::Postgres(pool) => {
             let unreachable = |source| OpenError::Unreachable { what: "the schema onhook".into(), source };
-            pool.execute(CREATE_SCHEMA).await.map_err(unreachable)?;
-            POSTGRES.run(pool).await?;
+            let mut own = pool.acquire().await.map_err(unreachable)?;
+            own.execute(CREATE_SCHEMA).await.map_err(unreachable)?;
+            // A migration of a large table takes the time it takes.
+            own.execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(unreachable)?;
+            POSTGRES.run_direct(None, &mut *own, false).await?;
+            own.close_on_drop();
         }
     }
     // SQLite opens a file that it may not write without a word.
-    probe(db).await.map_err(OpenError::ReadOnly)
+    probe(db).await.map_err(OpenError::ReadOnly)?;
+    if let Db::Sqlite { write, .. } = db {
+        // The connection that migrated has read its statistics before the migration wrote them.
+        write.execute("ANALYZE sqlite_schema").await.map_err(MigrateError::from)?;
+    }
+    Ok(())
 }
 
 /// The migrations this program knows that the database lacks; empty means up to date.
@@ -179,6 +192,11 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 const POSTGRES_SETTINGS: &[(&str, &str)] = &[
     ("search_path", "onhook"),
     ("synchronous_commit", "on"),
+    // A batch must be answered before Twilio gives up, and a lock that a user's trigger waits for must not stop ingest.
+    ("statement_timeout", "6000"),
+    ("lock_timeout", "4000"),
+    ("idle_in_transaction_session_timeout", "30000"),
+    ("tcp_user_timeout", "10000"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),

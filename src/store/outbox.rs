@@ -32,7 +32,7 @@ pub async fn insert(tx: &mut Tx, rows: &[OutboxRow]) -> Result<(), StoreError> {
     INSERT.over(rows).execute(tx).await.map(drop)
 }
 
-/// The effects about one call or lead, in the order of their keys.
+/// The effects about one call or lead, in the order of their keys, which begin with the subject and a slash.
 pub async fn list_of_subject(on: impl Into<On<'_>>, tenant: &str, subject: &str) -> Result<Vec<OutboxRow>, StoreError> {
     LIST_OF_SUBJECT.query().bind(tenant).bind(subject).fetch_all(on).await
 }
@@ -42,5 +42,5 @@ columns!(outbox_columns { tenant text, key text, kind text, subject text, create
 statements! {
     INSERT = insert(outbox_columns into "outbox": "ON CONFLICT (tenant, key) DO NOTHING");
     LIST_OF_SUBJECT = both("SELECT ", outbox_columns!(names), " FROM outbox
-        WHERE tenant = $1 AND subject = $2 ORDER BY key");
+        WHERE tenant = $1 AND key > $2 || '/' AND key < $2 || '0' ORDER BY key");
 }

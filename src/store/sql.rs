@@ -81,6 +81,13 @@ macro_rules! names {
     };
 }
 
+/// The names, each of the table `c`: for statements that join a row set.
+macro_rules! names_of_c {
+    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+        concat!("c.\"", stringify!($first), "\"" $(, ", c.\"", stringify!($column), "\"")*)
+    };
+}
+
 macro_rules! replaced {
     ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
         concat!(
@@ -145,8 +152,8 @@ macro_rules! postgres_type {
 }
 
 pub(super) use {
-    both, columns, insert, names, over, postgres_column, postgres_rows, postgres_type, replaced, split, sqlite_column,
-    sqlite_rows, statements, upsert,
+    both, columns, insert, names, names_of_c, over, postgres_column, postgres_rows, postgres_type, replaced, split,
+    sqlite_column, sqlite_rows, statements, upsert,
 };
 
 /// Serde for a `bytes` column of a row set.

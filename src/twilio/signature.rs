@@ -127,6 +127,19 @@ fn sorted(form: &Form) -> Vec<(&[u8], &[u8])> {
     pairs
 }
 
+/// What a signature covers of a form, in one spelling: two bodies that only differ in the order or the encoding of their
+/// parameters verify alike, so they count as one.
+pub fn canonical(form: &Form) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (name, value) in sorted(form) {
+        for part in [name, value] {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        }
+    }
+    text
+}
+
 fn keyed(token: &[u8]) -> Hmac<Sha1> {
     #[expect(clippy::expect_used, reason = "HMAC is defined for keys of any length")]
     Hmac::new_from_slice(token).expect("a key of any length")

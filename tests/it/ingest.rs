@@ -26,6 +26,8 @@ on_both!(
     a_copy_received_earlier_folds_the_call_anew,
     two_nodes_converge_on_one_conversation,
     a_corrected_conversation_alternates_its_effects,
+    an_announcement_is_used_up_by_the_call_it_announced,
+    every_live_call_is_due,
 );
 
 const CALL: &str = "CA00000000000000000000000000000042";
@@ -88,6 +90,7 @@ fn submission(signal: Signal, body: &str) -> Submission {
         method: "POST",
         query: b"",
         body: body.as_bytes(),
+        parameters: body.as_bytes(),
         received_ms: signal.received_ms,
         verified: true,
     };
@@ -215,8 +218,13 @@ async fn a_trigger_that_raises_makes_a_delivery_unapplied() {
     .unwrap();
     let gateway = Gateway::on(&at, &[]).await;
     let end = |call: &str| {
-        vec![("CallSid", call.to_owned()), ("AccountSid", ACCOUNT.into()), ("CallStatus", "completed".into()),
-             ("CallDuration", "5".into()), ("Direction", "outbound-api".into())]
+        vec![
+            ("CallSid", call.to_owned()),
+            ("AccountSid", ACCOUNT.into()),
+            ("CallStatus", "completed".into()),
+            ("CallDuration", "5".into()),
+            ("Direction", "outbound-api".into()),
+        ]
     };
     let (bad, good) = (CALL, "CA00000000000000000000000000000043");
     let body = serde_urlencoded::to_string(end(bad)).unwrap();
@@ -292,4 +300,78 @@ async fn the_documented_trigger_updates_the_users_own_table() {
     ingest.submit(submission(ringing, "2")).await.unwrap();
     let rows: Vec<(String, i32, Option<i64>)> = sqlx::query_as(theirs).fetch_all(&mut own).await.unwrap();
     assert_eq!(rows[0], ("new".into(), 0, None), "the customer's leg has not answered: no contact after all");
+}
+
+/// Two conversations of one lead end at the same moment on two nodes: the recipe counts both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_trigger_counts_what_two_nodes_write() {
+    let at = TestDatabase::postgres().await;
+    let page = include_str!("../../docs/leads-in-your-own-table.md");
+    let recipe = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut own = at.place.postgres_connection().await;
+    own.execute(sqlx::AssertSqlSafe(recipe)).await.unwrap();
+    own.execute("INSERT INTO public.leads (id) VALUES ('lead-1')").await.unwrap();
+    let other = at.another_node().await;
+    let nodes = [node(&at.db, 1).0, node(&other, 2).0];
+    let mut tasks = Vec::new();
+    for n in 0..60_usize {
+        let ingest = nodes[n % 2].clone();
+        tasks.push(tokio::spawn(async move {
+            let call = format!("CA{n:032x}");
+            ingest.submit(submission(signal(&call, completed(9), Some(START_MS + 9_000), None), &call)).await.unwrap()
+        }));
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Submitted::Stored);
+    }
+    let row: (String, i32) =
+        sqlx::query_as("SELECT status, contact_count FROM public.leads").fetch_one(&mut own).await.unwrap();
+    assert_eq!(row, ("contacted".into(), 60));
+}
+
+/// An announcement belongs to the call that comes next, also when that call names its lead itself.
+async fn an_announcement_is_used_up_by_the_call_it_announced(at: TestDatabase) {
+    let (ingest, _) = node(&at.db, 1);
+    let announce = |id: &str, user: &str| onhook::store::expected::ExpectedRow {
+        tenant: "default".into(),
+        id: id.into(),
+        account: ACCOUNT.into(),
+        to: "+14155550101".into(),
+        from: None,
+        lead_id: Some("lead-announced".into()),
+        user_id: Some(user.into()),
+        extension: None,
+        created_ms: START_MS,
+        expires_ms: START_MS + 600_000,
+        matched: None,
+    };
+    let mut tx = at.db.begin().await.unwrap();
+    onhook::store::expected::insert(&mut tx, &announce("exp_1", "ann")).await.unwrap();
+    onhook::store::expected::insert(&mut tx, &announce("exp_2", "bob")).await.unwrap();
+    tx.commit().await.unwrap();
+    let other = "CA00000000000000000000000000000043";
+    for (turn, call) in [CALL, other].into_iter().enumerate() {
+        let mut ringing = signal(call, Claim::Live(Live::Ringing), None, None);
+        ringing.details.insert(Field::To, "+14155550101".into());
+        ingest.submit(submission(ringing, &turn.to_string())).await.unwrap();
+    }
+    let (first, second) = (the_call(&at.db, CALL).await, the_call(&at.db, other).await);
+    assert_eq!((first.user_id.as_deref(), second.user_id.as_deref()), (Some("ann"), Some("bob")));
+    assert_eq!(first.lead_id.as_deref(), Some("lead-1"), "the URL's lead outranks the announced one");
+}
+
+/// A call of which only a word nobody knows was heard lives all the same: it has a due time.
+async fn every_live_call_is_due(at: TestDatabase) {
+    let (ingest, _) = node(&at.db, 1);
+    ingest.submit(submission(signal(CALL, Claim::Unknown("teleported".into()), None, None), "1")).await.unwrap();
+    let row = the_call(&at.db, CALL).await;
+    assert_eq!((row.status.as_str(), row.due_at_ms), ("queued", Some(START_MS + 3_600_000)));
+    let later = Signal { received_ms: START_MS + 5, ..signal(CALL, Claim::Live(Live::Ringing), Some(START_MS), None) };
+    ingest.submit(submission(later.clone(), "2")).await.unwrap();
+    assert_eq!(the_call(&at.db, CALL).await.due_at_ms, Some(START_MS + 3_600_005), "counted from its new state");
+    let late = Signal { received_ms: START_MS + 9, ..signal(CALL, Claim::Live(Live::Initiated), Some(START_MS), None) };
+    ingest.submit(submission(late, "3")).await.unwrap();
+    assert_eq!(the_call(&at.db, CALL).await.due_at_ms, Some(START_MS + 3_600_005), "a late signal does not move it");
+    ingest.submit(submission(signal(CALL, completed(1), None, None), "4")).await.unwrap();
+    assert_eq!(the_call(&at.db, CALL).await.due_at_ms, None);
 }

@@ -1,12 +1,16 @@
 //! The one integration binary. Its modules mirror the rooms of the house.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+mod app;
+mod cli;
 mod config;
 mod directory;
+mod docs;
 mod durability;
+mod http;
 mod ingest;
-mod stories;
 mod store;
+mod stories;
 mod support;
 mod tidy;
 mod twilio;

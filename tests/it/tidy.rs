@@ -1,6 +1,9 @@
 //! The rules of the house, read off the source: who may know whom, which words are banned, how long a file may be.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A file of `src/` with its path below it.
 struct File {
@@ -30,7 +33,11 @@ fn sources() -> Vec<File> {
 /// The lines of a file before its unit tests, without comments, numbered.
 fn code(file: &File) -> impl Iterator<Item = (usize, &str)> {
     let end = file.text.find("#[cfg(test)]").unwrap_or(file.text.len());
-    file.text[..end].lines().enumerate().map(|(n, line)| (n + 1, line)).filter(|(_, l)| !l.trim_start().starts_with("//"))
+    file.text[..end]
+        .lines()
+        .enumerate()
+        .map(|(n, line)| (n + 1, line))
+        .filter(|(_, l)| !l.trim_start().starts_with("//"))
 }
 
 fn room(path: &str) -> &str {
@@ -64,13 +71,48 @@ fn banned(in_room: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_domain_is_pure() {
-    let words = ["sqlx", "actix", "tokio", "async ", ".await", "reqwest", "std::fs", "std::net", "std::env", "rand::", "SystemTime"];
-    demand("1. `domain` has no IO, no async, no database, no randomness: it decides, others act.", banned(|p| room(p) == "domain", &words));
-    let others = ["clock", "config", "store", "ingest", "http", "twilio", "directory", "seal", "app", "cli", "story", "telemetry", "check", "leads"];
+    let words = [
+        "sqlx",
+        "actix",
+        "tokio",
+        "async ",
+        ".await",
+        "reqwest",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "rand::",
+        "SystemTime",
+    ];
+    demand(
+        "1. `domain` has no IO, no async, no database, no randomness: it decides, others act.",
+        banned(|p| room(p) == "domain", &words),
+    );
+    let others = [
+        "clock",
+        "config",
+        "store",
+        "ingest",
+        "http",
+        "twilio",
+        "directory",
+        "seal",
+        "app",
+        "cli",
+        "story",
+        "telemetry",
+        "check",
+        "leads",
+    ];
     let mut found = Vec::new();
     for file in sources().iter().filter(|f| room(&f.path) == "domain") {
         for (n, line) in code(file) {
-            found.extend(others.iter().filter(|r| line.contains(&format!("crate::{r}"))).map(|r| format!("src/{}:{n} names {r}", file.path)));
+            found.extend(
+                others
+                    .iter()
+                    .filter(|r| line.contains(&format!("crate::{r}")))
+                    .map(|r| format!("src/{}:{n} names {r}", file.path)),
+            );
         }
     }
     demand("1. `domain` uses nothing of ours but `domain`.", found);
@@ -78,8 +120,12 @@ fn the_domain_is_pure() {
 
 #[test]
 fn twilio_is_pure_and_knows_only_the_domain() {
-    let words = ["sqlx", "actix", "tokio", "async ", ".await", "crate::store", "crate::ingest", "crate::http", "crate::config"];
-    demand("2. `twilio` reads and signs; IO lives in its client.rs only.", banned(|p| room(p) == "twilio" && !p.ends_with("client.rs"), &words));
+    let words =
+        ["sqlx", "actix", "tokio", "async ", ".await", "crate::store", "crate::ingest", "crate::http", "crate::config"];
+    demand(
+        "2. `twilio` reads and signs; IO lives in its client.rs only.",
+        banned(|p| room(p) == "twilio" && !p.ends_with("client.rs"), &words),
+    );
 }
 
 #[test]
@@ -90,7 +136,10 @@ fn sql_lives_in_the_store() {
 #[test]
 fn actix_lives_in_http() {
     let words = ["actix_web"];
-    demand("3. `actix_web` is named only in `http` and `app.rs`.", banned(|p| !["http", "app"].contains(&room(p)), &words));
+    demand(
+        "3. `actix_web` is named only in `http` and `app.rs`.",
+        banned(|p| !["http", "app"].contains(&room(p)), &words),
+    );
 }
 
 #[test]
@@ -106,9 +155,12 @@ fn rooms_do_not_use_what_is_above_them() {
     let mut found = Vec::new();
     for (name, above) in below {
         for file in sources().iter().filter(|f| room(&f.path) == name) {
-            let imports = code(file).filter(|(_, l)| l.contains("use ") || l.starts_with("    ") || l.contains("crate::"));
+            let imports =
+                code(file).filter(|(_, l)| l.contains("use ") || l.starts_with("    ") || l.contains("crate::"));
             for (n, line) in imports {
-                let hit = above.iter().find(|r| names_room(line, r) && (line.contains("crate::") || in_crate_import(file, n)));
+                let hit = above
+                    .iter()
+                    .find(|r| names_room(line, r) && (line.contains("crate::") || in_crate_import(file, n)));
                 found.extend(hit.map(|r| format!("src/{}:{n} names {r}: {}", file.path, line.trim())));
             }
         }
@@ -126,13 +178,22 @@ fn in_crate_import(file: &File, n: usize) -> bool {
 #[test]
 fn only_the_domain_decides() {
     let words = [".absorb(", "calls::upsert", "contacts::upsert", "signals::insert"];
-    demand("5. Every change to a call goes through `ingest`.", banned(|p| !["ingest", "domain", "store"].contains(&room(p)), &words));
+    demand(
+        "5. Every change to a call goes through `ingest`.",
+        banned(|p| !["ingest", "domain", "store"].contains(&room(p)), &words),
+    );
 }
 
 #[test]
 fn nothing_is_static_but_constants() {
     // The migrations are constants that sqlx can only make as statics.
-    demand("7. Nothing is `static` but constants.", banned(|p| p != "store/open.rs", &["static mut", "\nstatic ", "lazy_static", "LazyLock", "OnceLock", "thread_local!"]));
+    demand(
+        "7. Nothing is `static` but constants.",
+        banned(
+            |p| p != "store/open.rs",
+            &["static mut", "\nstatic ", "lazy_static", "LazyLock", "OnceLock", "thread_local!"],
+        ),
+    );
 }
 
 #[test]
@@ -141,9 +202,18 @@ fn the_five_nouns_have_no_rivals() {
     let mut found = Vec::new();
     for file in &sources() {
         for (n, line) in code(file) {
-            let Some(rest) = ["struct ", "enum ", "trait ", "type "].iter().find_map(|k| line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(super) ").strip_prefix(k)) else { continue };
+            let Some(rest) = ["struct ", "enum ", "trait ", "type "].iter().find_map(|k| {
+                line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(super) ").strip_prefix(k)
+            }) else {
+                continue;
+            };
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-            found.extend(names.iter().filter(|bad| name.ends_with(**bad)).map(|bad| format!("src/{}:{n}: {name} ({bad} says nothing)", file.path)));
+            found.extend(
+                names
+                    .iter()
+                    .filter(|bad| name.ends_with(**bad))
+                    .map(|bad| format!("src/{}:{n}: {name} ({bad} says nothing)", file.path)),
+            );
         }
         let stem = file.path.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
         if ["utils", "util", "common", "types", "helpers", "misc"].contains(&stem.as_str()) {

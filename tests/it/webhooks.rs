@@ -1,7 +1,10 @@
 //! Bad input at the webhook door: each is answered well, nothing is lost, nothing panics.
 
 use crate::support::gateway::{ACCOUNT, Gateway, PUBLIC_URL, START_MS, TOKEN, on_both_gateways};
-use onhook::{domain::time::rfc3339, twilio::{form::Form, signature}};
+use onhook::{
+    domain::time::rfc3339,
+    twilio::{form::Form, signature},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -38,7 +41,9 @@ async fn signatures_that_do_not_verify_are_refused(gateway: Gateway) {
     let body = encoded(&callback(CALL, "ringing"));
     let form = Form::parse(body.as_bytes()).unwrap();
     let right = signature::sign(TOKEN, &format!("{PUBLIC_URL}/webhooks/twilio/status"), Some(&form));
-    for wrong in [None, Some(""), Some("%%%"), Some("c2hvcnQ="), Some(&right[..20]), Some("0000000000000000000000000000")] {
+    for wrong in
+        [None, Some(""), Some("%%%"), Some("c2hvcnQ="), Some(&right[..20]), Some("0000000000000000000000000000")]
+    {
         let response = gateway.post_raw("", body.as_bytes(), wrong).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{wrong:?}");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
@@ -112,8 +117,13 @@ async fn odd_values_are_taken_for_what_they_are(gateway: Gateway) {
         assert_eq!(row["ended_at"], rfc3339(START_MS), "{name}={value:?}: the time counts as untold");
         assert_eq!(row["talk_seconds"], 0);
     }
-    let bytes = [encoded(&callback(CALL, "ringing")).as_bytes(), b"&CallerName=%FF%FE%zz%&CallerName=again&x=%00"].concat();
-    assert_eq!(gateway.post_signed(TOKEN, "", &bytes).await.status(), 204, "invalid UTF-8, stray percents, repeated names");
+    let bytes =
+        [encoded(&callback(CALL, "ringing")).as_bytes(), b"&CallerName=%FF%FE%zz%&CallerName=again&x=%00"].concat();
+    assert_eq!(
+        gateway.post_signed(TOKEN, "", &bytes).await.status(),
+        204,
+        "invalid UTF-8, stray percents, repeated names"
+    );
     assert_eq!(gateway.post_signed(TOKEN, "", &bytes).await.status(), 204, "and again");
     assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["deliveries"], 1);
 }
@@ -132,7 +142,10 @@ async fn unknown_words_are_stored_and_move_nothing(gateway: Gateway) {
 
 async fn correlation_is_taken_from_the_signed_url(gateway: Gateway) {
     let odd = "it's \"l%C3%A9ad\"%0Aline";
-    let query = format!("lead_id={}&user_id=ann&extension=101&job_id=job-1", odd.replace(' ', "%20").replace('"', "%22").replace('\'', "%27"));
+    let query = format!(
+        "lead_id={}&user_id=ann&extension=101&job_id=job-1",
+        odd.replace(' ', "%20").replace('"', "%22").replace('\'', "%27")
+    );
     assert_eq!(gateway.callback(&query, &callback(CALL, "ringing")).await.status(), 204);
     let row = gateway.get(&format!("/v1/calls/{CALL}")).await;
     assert_eq!(row["lead_id"], "it's \"léad\"\nline");

@@ -8,6 +8,7 @@ mod build;
 mod contact;
 mod effects;
 mod reading;
+mod signals;
 mod steps;
 mod stories;
 mod universe;

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 ///
 /// The account of TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN needs no adding: it is never stored.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook accounts list")]
 pub enum Accounts {
     Add(Add),
     List(List),

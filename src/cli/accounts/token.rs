@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 /// Manage the live tokens of an account
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook accounts token list AC00000000000000000000000000000001")]
 pub enum Token {
     Add(Add),
     List(List),

@@ -24,6 +24,7 @@ use serde_json::Value;
 
 /// Look at calls and import them, directly in the configured database (works beside a running server)
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook calls list --live")]
 pub enum Calls {
     List(List),
     Show(Show),

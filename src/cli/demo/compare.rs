@@ -116,3 +116,47 @@ fn words(calls: &[Value], lead: Option<&Value>) -> String {
         _ => format!("{calls} → lead {status}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_that_came_out_otherwise_does_not_pass() {
+        let story = crate::story::embedded().unwrap().remove(0);
+        let play = Play { start_ms: 0, account_sid: "AC1", salt: "" };
+        let expected = story.expected.calls[0].row(&story, play);
+        let told = || Told::expect(&story, play);
+        assert_eq!(told().expected, "completed 17 s → lead contacted");
+
+        let mut same = told();
+        same.differ("customer", &expected, &expected);
+        assert!(same.passed());
+
+        let mut other = told();
+        let mut row = expected.clone();
+        row["status"] = "busy".into();
+        other.differ("customer", &expected, &row);
+        assert_eq!(other.differences, [r#"customer: status is "busy", expected "completed""#]);
+
+        let mut missing = told();
+        missing.differ("customer", &expected, &Value::Null);
+        assert!(missing.differences.len() > 10 && !missing.passed(), "{:?}", missing.differences);
+
+        let mut refused = told();
+        let request = story.requests(play).remove(0);
+        refused.answered(&request, 204);
+        assert!(refused.passed());
+        refused.answered(&request, 503);
+        assert!(!refused.passed());
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_to_be_missing() {
+        assert_eq!(words(&[Value::Null], Some(&Value::Null)), "missing → lead missing");
+        let calls =
+            [json!({ "status": "completed", "talk_seconds": 3 }), json!({ "status": "busy", "talk_seconds": 0 })];
+        let lead = json!({ "status": "contacted", "contact_count": 2 });
+        assert_eq!(words(&calls, Some(&lead)), "completed 3 s + busy → lead contacted (2)");
+    }
+}

@@ -18,6 +18,7 @@ use clap::{Args, Subcommand};
 
 /// Look at and write leads, directly in the configured database (works beside a running server)
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  onhook leads show lead-42")]
 pub enum Leads {
     List(List),
     Show(Show),

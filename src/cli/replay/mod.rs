@@ -57,6 +57,9 @@ pub struct Replay {
     /// Lose every webhook with this CallStatus, such as completed; may be repeated
     #[arg(long, value_name = "STATUS")]
     drop: Vec<String>,
+    /// Makes the identifiers of the calls and leads of this replay its own; may be empty [default: drawn]
+    #[arg(long, value_name = "TEXT")]
+    salt: Option<String>,
     /// Repeat the same order, duplicates and identifiers
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -106,7 +109,7 @@ impl Replay {
     /// What is sent, in order, disordered as asked.
     fn sequences(&self) -> Result<Vec<Sequence>> {
         let mut rng = self.seed.map_or_else(system_rng, StdRng::seed_from_u64);
-        let salt = format!("{:08x}", rng.next_u32());
+        let salt = self.salt.clone().unwrap_or_else(|| format!("{:08x}", rng.next_u32()));
         let mut sequences = Vec::new();
         let mut bodies = Sequence { name: "bodies".to_owned(), requests: Vec::new() };
         for path in &self.paths {

@@ -1,16 +1,20 @@
 //! Announcing a call: whose it will be, before the provider speaks of it.
 
 use super::{
-    Accounts, not_submitted, provider, show,
+    Accounts, provider, show,
     view::{CallView, ExpectedView},
 };
 use crate::{
     directory::Account,
-    domain::{id::Leg, state::Live, time::{MINUTE, Millis}},
+    domain::{
+        id::Leg,
+        state::Live,
+        time::{MINUTE, Millis},
+    },
     fields::{self, Wrong, Wrongs},
     http::{
         Can, Gateway, Problem, Write,
-        idempotency::{Post, answer, respond},
+        idempotency::{Post, answer},
     },
     ingest::import::{self, Stated},
     store::{
@@ -74,17 +78,18 @@ pub(in crate::http) enum Announced {
         (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
     ))]
 pub(in crate::http) async fn announce(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let (posted, announcement): (_, Announcement) = post.json(&gateway).await?;
-    let accounts = Accounts::of(&gateway, &posted.key).await;
-    let account = accounts.find(announcement.account.as_deref()).map_err(Problem::from)?;
-    let region = gateway.config.phone_region.as_deref();
-    let read = announcement.read(account, region, gateway.clock.now_ms()).map_err(Problem::from)?;
-    let (key, ticket) = (&posted.key, posted.ticket.as_ref());
-    let answered = match read {
-        Announces::Known(call) => known(&gateway, key, ticket, provider(account), call).await?,
-        Announces::Coming(row) => coming(&gateway, key, ticket, row).await?,
-    };
-    respond(answered)
+    post.once_json(&gateway, async |posted, announcement: Announcement| {
+        let accounts = Accounts::of(&gateway, &posted.key).await;
+        let account = accounts.find(announcement.account.as_deref()).map_err(Problem::from)?;
+        let region = gateway.config.phone_region.as_deref();
+        let read = announcement.read(account, region, gateway.clock.now_ms()).map_err(Problem::from)?;
+        let (key, ticket) = (&posted.key, posted.ticket.as_ref());
+        match read {
+            Announces::Known(call) => known(&gateway, key, ticket, provider(account), call).await,
+            Announces::Coming(row) => coming(&gateway, key, ticket, row).await,
+        }
+    })
+    .await
 }
 
 /// The two kinds of announcements.
@@ -108,8 +113,10 @@ struct Coming {
 impl Announcement {
     fn read(&self, account: &Account, region: Option<&str>, now_ms: Millis) -> Result<Announces, Vec<Wrong>> {
         let mut wrongs = Wrongs::default();
-        let word = |name: &str, text: &Option<String>| fields::optional_line(name, text.as_deref(), fields::WORD_BYTES_MAX);
-        let address = |name: &str, text: &Option<String>| text.as_deref().map(|t| fields::address(name, t, region)).transpose();
+        let word =
+            |name: &str, text: &Option<String>| fields::optional_line(name, text.as_deref(), fields::WORD_BYTES_MAX);
+        let address =
+            |name: &str, text: &Option<String>| text.as_deref().map(|t| fields::address(name, t, region)).transpose();
         let provider_id = self.provider_id.as_deref().map(|id| import::provider_id("provider_id", id));
         let provider_id = wrongs.take(provider_id.transpose());
         let (to, from) = (wrongs.take(address("to", &self.to)), wrongs.take(address("from", &self.from)));
@@ -125,7 +132,16 @@ impl Announcement {
             Some(match provider_id? {
                 Some(provider_id) => {
                     let leg = Leg { provider_id, account };
-                    Announces::Known(Stated { leg, live: Live::Queued, since_ms: now_ms, from, to, lead_id, user_id, extension })
+                    Announces::Known(Stated {
+                        leg,
+                        live: Live::Queued,
+                        since_ms: now_ms,
+                        from,
+                        to,
+                        lead_id,
+                        user_id,
+                        extension,
+                    })
                 }
                 None => Announces::Coming(Coming { account, to: to?, from, lead_id, user_id, extension }),
             })
@@ -143,7 +159,7 @@ async fn known(
 ) -> Result<Answered, Problem> {
     transaction::run_then_keep(&gateway.db, ticket, async || {
         let Leg { provider_id, account } = call.leg.clone();
-        let refused = import::submit(&gateway.ingest, &key.tenant, provider, vec![call]).await.map_err(not_submitted)?;
+        let refused = import::submit(&gateway.ingest, &key.tenant, provider, vec![call]).await?;
         if let Some((_, why)) = refused.first() {
             return Err(Problem::internal(&format!("the database refused an announced call: {why}")));
         }

@@ -1,12 +1,12 @@
 //! Importing the user's own rows of calls that are not over as far as he knows.
 
-use super::{Accounts, not_submitted, provider};
+use super::{Accounts, provider};
 use crate::{
     domain::id::Leg,
     fields::Wrong,
     http::{
         Gateway, Problem, ProblemKind, Write, body,
-        idempotency::{Post, Posted, answer, respond},
+        idempotency::{Post, Posted, answer},
     },
     ingest::import::{self as rows, ImportRow, Imported, ROWS_MAX, Stated},
     transaction,
@@ -61,15 +61,17 @@ pub(in crate::http) struct SkippedRow {
         (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
     ))]
 pub(in crate::http) async fn import(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
-    let posted = post.read(&gateway, gateway.config.limits.import_bytes_max).await?;
-    let accounts = Accounts::of(&gateway, &posted.key).await;
-    let given = parse(&posted)?;
-    let sorted = sort(&given, &accounts, &gateway)?;
-    let answered = transaction::run_then_keep(&gateway.db, posted.ticket.as_ref(), async || {
-        let imported = sorted.submit(&gateway, &posted.key.tenant).await?;
-        Ok::<_, Problem>(answer(StatusCode::OK, &imported))
-    });
-    respond(answered.await?)
+    post.once(&gateway, gateway.config.limits.import_bytes_max, async |posted| {
+        let accounts = Accounts::of(&gateway, &posted.key).await;
+        let given = parse(&posted)?;
+        let sorted = sort(&given, &accounts, &gateway)?;
+        let answered = transaction::run_then_keep(&gateway.db, posted.ticket.as_ref(), async || {
+            let imported = sorted.submit(&gateway, &posted.key.tenant).await?;
+            Ok::<_, Problem>(answer(StatusCode::OK, &imported))
+        });
+        answered.await
+    })
+    .await
 }
 
 /// A row, its number from 1, and its path in a refusal.
@@ -141,7 +143,7 @@ impl Sorted {
         let mut imported = 0;
         for (provider, calls) in calls {
             imported += calls.len();
-            let refused = rows::submit(&gateway.ingest, tenant, provider, calls).await.map_err(not_submitted)?;
+            let refused = rows::submit(&gateway.ingest, tenant, provider, calls).await?;
             imported -= refused.len();
             skipped.extend(refused.into_iter().map(|(leg, why)| SkippedRow {
                 row: numbers.get(&leg).copied().unwrap_or_default(),

@@ -13,12 +13,12 @@ use crate::{
     },
     store::calls::{self, CallFilter},
 };
-use actix_web::{HttpResponse, web::Data};
-use serde::{Deserialize, Serialize};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 /// Whether calls are stuck.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum StuckFilter {
     /// Stuck, whether warn or critical.
@@ -32,7 +32,7 @@ enum StuckFilter {
 }
 
 /// Which calls.
-#[derive(Debug, Deserialize, Serialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ListCalls {
@@ -75,11 +75,10 @@ pub(in crate::http) struct ListCalls {
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<Moment>,
     /// Rows on a page.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
     limit: Limit,
     /// `next_cursor` of the page before.
-    #[serde(skip_serializing)]
     cursor: Option<String>,
 }
 
@@ -90,10 +89,11 @@ pub(in crate::http) struct ListCalls {
 ))]
 pub(in crate::http) async fn list(
     key: Can<Read>,
+    request: HttpRequest,
     Query(query): Query<ListCalls>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let list = List::new("calls", &query);
+    let list = List::filtered("calls", request.query_string());
     let before: Option<String> = list.position(query.cursor.as_deref())?;
     let limit = query.limit;
     let region = gateway.config.phone_region.as_deref();

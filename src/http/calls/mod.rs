@@ -1,4 +1,4 @@
-//! Calls: listed, looked up with all that belongs to them; announced and imported (`state`).
+//! Calls: listed, looked up with all that belongs to them, announced and imported.
 
 mod announce;
 mod import;
@@ -15,7 +15,6 @@ use super::{Can, Gateway, Problem, ProblemKind, Read, body::Query};
 use crate::{
     directory::{Account, Key},
     fields::Wrong,
-    ingest::SubmitError,
     store::calls::{self, CallRow},
 };
 use actix_web::{
@@ -70,7 +69,12 @@ async fn load_row(gateway: &Gateway, key: &Key, id: &str, account: Option<&str>)
         (None, _) => {
             if calls::exists_elsewhere(&gateway.db, &key.tenant, id).await? {
                 gateway.metrics.tenant_crossing_refused();
-                tracing::warn!(call = id, tenant = key.tenant, key = key.id, "refused a look at a call of another tenant");
+                tracing::warn!(
+                    call = id,
+                    tenant = key.tenant,
+                    key = key.id,
+                    "refused a look at a call of another tenant"
+                );
             }
             Err(Problem::not_found("call", id))
         }
@@ -107,15 +111,6 @@ impl Accounts {
 /// The provider of an account as the door of ingest knows it.
 fn provider(account: &Account) -> &'static str {
     if account.provider == "twilio" { "twilio" } else { "asterisk" }
-}
-
-fn not_submitted(error: SubmitError) -> Problem {
-    match error {
-        SubmitError::Refused(cause) => cause.into(),
-        SubmitError::Full | SubmitError::Unavailable(_) | SubmitError::Stopped => {
-            Problem::new(ProblemKind::Unavailable, format!("failed to {error}"))
-        }
-    }
 }
 
 const ACCOUNTS_SHOWN_MAX: usize = 10;

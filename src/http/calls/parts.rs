@@ -50,7 +50,7 @@ pub(in crate::http) async fn timeline(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     let call = load_row(&gateway, &key, &id, part.account.as_deref()).await?;
-    let list = List::new("timeline", &call.id);
+    let list = List::of("timeline", &call.id);
     let after: i64 = list.position(part.cursor.as_deref())?.unwrap_or(0);
     let rows =
         journal::list_of_subject(&gateway.db, &key.tenant, journal::CALL, &call.id, after, part.limit.fetch()).await?;
@@ -74,13 +74,14 @@ pub(in crate::http) async fn deliveries(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     let call = load_row(&gateway, &key, &id, part.account.as_deref()).await?;
-    let list = List::new("deliveries", &call.id);
-    let (after_ms, after_id): (i64, String) = list.position(part.cursor.as_deref())?.unwrap_or((i64::MIN, String::new()));
+    let list = List::of("deliveries", &call.id);
+    let (after_ms, after_id): (i64, String) =
+        list.position(part.cursor.as_deref())?.unwrap_or((i64::MIN, String::new()));
     let after = (after_ms, after_id.as_str());
     let (account, provider_id) = (&call.account, &call.provider_id);
-    let rows =
-        stored::list_of_call(&gateway.db, &key.tenant, account, provider_id, after, part.limit.fetch()).await?;
-    let page = list.page(part.limit, rows, |row| (row.received_ms, row.id.clone()), |row| Ok(DeliveryView::from(row)))?;
+    let rows = stored::list_of_call(&gateway.db, &key.tenant, account, provider_id, after, part.limit.fetch()).await?;
+    let page =
+        list.page(part.limit, rows, |row| (row.received_ms, row.id.clone()), |row| Ok(DeliveryView::from(row)))?;
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -100,7 +101,7 @@ pub(in crate::http) async fn legs(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     let call = load_row(&gateway, &key, &id, part.account.as_deref()).await?;
-    let list = List::new("legs", &call.id);
+    let list = List::of("legs", &call.id);
     let after: String = list.position(part.cursor.as_deref())?.unwrap_or_default();
     let (account, root) = (&call.account, &call.provider_id);
     let rows = calls::list_legs(&gateway.db, &key.tenant, account, root, &after, part.limit.fetch()).await?;

@@ -5,12 +5,12 @@ use crate::{
     directory::Account,
     domain::signal::Claim,
     http::{Gateway, Problem, ProblemKind, body},
-    ingest::{Received, Submission, SubmitError, Submitted},
+    ingest::{Received, Submission, Submitted},
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{
         form::Form,
         signal::{Method, StatusDelivery, account_sid, read_status},
-        signature::{Origins, Request, Verdict},
+        signature::{Origins, Request, Verdict, canonical},
     },
 };
 use actix_web::{
@@ -55,8 +55,12 @@ pub(in crate::http) async fn status(
 
 async fn receive(request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Submitted, Problem> {
     let received_ms = gateway.clock.now_ms();
-    let body = body::read(payload, gateway.config.limits.webhook_body_bytes_max).await?;
+    let mut body = body::read(payload, gateway.config.limits.webhook_body_bytes_max).await?;
     let method = method_of(request, &body)?;
+    if method == Method::Get {
+        // A GET is signed over its URL only: what else came with it is nobody's word.
+        body = Bytes::new();
+    }
     let unreadable = |e: &dyn std::fmt::Display| Problem::new(ProblemKind::Unreadable, format!("failed to {e}"));
     let query = Form::parse(request.query_string().as_bytes()).map_err(|e| unreadable(&e))?;
     let form = Form::parse(&body).map_err(|e| unreadable(&e))?;
@@ -73,17 +77,14 @@ async fn receive(request: &HttpRequest, payload: Payload, gateway: &Gateway) -> 
         method: method.as_str(),
         query: request.query_string().as_bytes(),
         body: &body,
+        parameters: &canonical(&form),
         received_ms,
         verified,
     };
     let delivery = Some(received.row());
     let submission =
         Submission { tenant: account.tenant.clone(), provider: "twilio", delivery, signals: vec![read.signal] };
-    gateway.ingest.submit(submission).await.map_err(|error| match error {
-        SubmitError::Full | SubmitError::Unavailable(_) | SubmitError::Stopped | SubmitError::Refused(_) => {
-            Problem::new(ProblemKind::Unavailable, format!("failed to {error}"))
-        }
-    })
+    Ok(gateway.ingest.submit(submission).await?)
 }
 
 /// A POST carries a form; a GET carries everything in the query.
@@ -117,7 +118,10 @@ async fn account_of(gateway: &Gateway, method: Method, query: &Form, form: &Form
             );
             Err(refused(format!("the account {shown:?} is unknown here")))
         }
-        Err(error) => Err(Problem::new(ProblemKind::Unavailable, format!("failed to {error}"))),
+        Err(error) => {
+            tracing::error!(%error, account = shown, "cannot look up the account of a callback; it was answered 503");
+            Err(Problem::new(ProblemKind::Unavailable, "the account cannot be looked up now; send it again shortly"))
+        }
     }
 }
 
@@ -144,7 +148,9 @@ fn verify(request: &HttpRequest, gateway: &Gateway, account: &Account, form: Opt
         }
         VerifyMode::Enforce => {
             tracing::warn!(
-                account = account.id, why, ?tried,
+                account = account.id,
+                why,
+                ?tried,
                 "refused a callback: check ONHOOK_PUBLIC_URL (what Twilio was told) and the account's auth token",
             );
             Err(Problem::new(ProblemKind::SignatureRefused, why))
@@ -159,7 +165,12 @@ fn note(gateway: &Gateway, read: &StatusDelivery, account: &Account) {
     }
     if let Claim::Unknown(word) = &read.signal.claim {
         gateway.metrics.status_refused();
-        tracing::warn!(call, account = account.id, word, "refused a CallStatus nobody knows; it is stored and moves nothing");
+        tracing::warn!(
+            call,
+            account = account.id,
+            word,
+            "refused a CallStatus nobody knows; it is stored and moves nothing"
+        );
     }
 }
 

@@ -75,7 +75,7 @@ async fn tokens_are_kept_byte_for_byte(at: TestDatabase) {
     assert_eq!(commit!(at, |tx| accounts::delete_secret(tx, "other", "AC1", "z")), 0);
     assert_eq!(commit!(at, |tx| accounts::delete_secret(tx, "acme", "AC1", "nothing")), 0);
     assert_eq!(commit!(at, |tx| accounts::delete_secret(tx, "acme", "AC1", "z")), 1);
-    assert_eq!(accounts::list_secrets(&at.db, "acme", "AC1", 9).await.unwrap(), [new.clone()]);
+    assert_eq!(accounts::list_secrets(&at.db, "acme", "AC1", 9).await.unwrap(), std::slice::from_ref(&new));
 
     let mut tx = at.db.begin().await.unwrap();
     let error = accounts::insert_secret(&mut tx, &new).await.unwrap_err();

@@ -3,12 +3,13 @@
 use super::commit;
 use crate::support::database::{TestDatabase, on_both};
 use onhook::store::deliveries::{self, APPLIED, DeliveryKey, DeliveryRow, UNAPPLIED};
+use std::collections::BTreeSet;
 
 on_both! {
     a_delivery_is_kept_byte_for_byte,
     a_repeated_delivery_meets_its_own_key,
     failures_are_counted_until_it_is_applied,
-    what_is_due_comes_in_order,
+    what_is_due_is_claimed_once,
     the_deliveries_of_a_call_come_in_pages,
 }
 
@@ -82,7 +83,7 @@ async fn failures_are_counted_until_it_is_applied(at: TestDatabase) {
     // Applied at last: it counts as new once more, and never again.
     assert_eq!(new(&commit!(at, |tx| deliveries::insert(tx, &[delivery("dlv_1", 30)]))), ["dlv_1"]);
     let applied = DeliveryRow { attempts: 2, ..delivery("dlv_1", 1) };
-    assert_eq!(of_call(&at).await, [applied.clone()]);
+    assert_eq!(of_call(&at).await, std::slice::from_ref(&applied));
     assert_eq!(commit!(at, |tx| deliveries::insert(tx, &[delivery("dlv_1", 40)])), []);
 
     // A failure that comes late does not take that back.
@@ -90,15 +91,18 @@ async fn failures_are_counted_until_it_is_applied(at: TestDatabase) {
     assert_eq!(of_call(&at).await, [applied]);
 }
 
-async fn what_is_due_comes_in_order(at: TestDatabase) {
+async fn what_is_due_is_claimed_once(at: TestDatabase) {
     for (id, retry_at_ms) in [("dlv_1", 30), ("dlv_2", 10), ("dlv_3", 20)] {
         let row = DeliveryRow { received_ms: 100 - retry_at_ms, ..unapplied(id, "why", retry_at_ms) };
         commit!(at, |tx| deliveries::insert_unapplied(tx, &row));
     }
     commit!(at, |tx| deliveries::insert(tx, &[delivery("dlv_4", 1)]));
-    assert_eq!(ids(&deliveries::list_due_unapplied(&at.db, 20, 9).await.unwrap()), ["dlv_2", "dlv_3"]);
-    assert_eq!(ids(&deliveries::list_due_unapplied(&at.db, 30, 1).await.unwrap()), ["dlv_2"]);
-    assert_eq!(deliveries::list_due_unapplied(&at.db, 9, 9).await.unwrap(), []);
+    let claimed = |rows: Vec<DeliveryRow>| rows.into_iter().map(|row| row.id).collect::<BTreeSet<_>>();
+    let two = commit!(at, |tx| deliveries::claim_unapplied(tx, 20, 100, 9));
+    assert_eq!(claimed(two), BTreeSet::from(["dlv_2".to_owned(), "dlv_3".to_owned()]));
+    assert_eq!(commit!(at, |tx| deliveries::claim_unapplied(tx, 20, 100, 9)), [], "nobody else gets them");
+    assert_eq!(ids(&commit!(at, |tx| deliveries::claim_unapplied(tx, 30, 100, 9))), ["dlv_1"]);
+    assert_eq!(commit!(at, |tx| deliveries::claim_unapplied(tx, 100, 200, 1)).len(), 1, "a lease ends");
     assert_eq!(ids(&deliveries::list_unapplied(&at.db, 9).await.unwrap()), ["dlv_1", "dlv_3", "dlv_2"]);
     assert_eq!(ids(&deliveries::list_unapplied(&at.db, 1).await.unwrap()), ["dlv_1"]);
 }

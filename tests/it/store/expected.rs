@@ -80,7 +80,7 @@ async fn expired_announcements_go(at: TestDatabase) {
     for (id, expires_ms) in [("a", 10), ("b", 20), ("c", 30)] {
         commit!(at, |tx| expected::insert(tx, &ExpectedRow { expires_ms, ..announced(id, 1) }));
     }
-    assert_eq!(commit!(at, |tx| expected::delete_expired(tx, 20)), 2);
+    assert_eq!(commit!(at, |tx| expected::delete_expired(tx, 20, 100)), 2);
     assert_eq!(expected::find(&at.db, "acme", "b").await.unwrap(), None);
     assert!(expected::find(&at.db, "acme", "c").await.unwrap().is_some());
 }

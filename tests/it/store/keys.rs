@@ -36,6 +36,10 @@ async fn keys_are_found_listed_and_revoked(at: TestDatabase) {
     }
     assert_eq!(keys::find(&at.db, "acme", "key_1").await.unwrap(), Some(key("key_1", "acme")));
     assert_eq!(keys::find(&at.db, "acme", "key_3").await.unwrap(), None);
+    assert!(keys::exists_elsewhere(&at.db, "acme", "key_3").await.unwrap());
+    for own_or_none in ["key_1", "key_9"] {
+        assert!(!keys::exists_elsewhere(&at.db, "acme", own_or_none).await.unwrap());
+    }
     assert_eq!(keys::list(&at.db, "acme", "", 9).await.unwrap(), [key("key_1", "acme"), key("key_2", "acme")]);
     assert_eq!(keys::list(&at.db, "acme", "", 1).await.unwrap(), [key("key_1", "acme")]);
     assert_eq!(keys::list(&at.db, "acme", "key_1", 9).await.unwrap(), [key("key_2", "acme")]);

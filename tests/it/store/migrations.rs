@@ -119,24 +119,20 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 
 /// SQLite opens such a file without a word; a gateway that started on it would refuse every webhook.
 #[cfg(unix)]
-#[tokio::test]
-async fn a_file_that_may_not_be_written_is_refused_at_the_start() {
+#[test]
+fn a_file_that_may_not_be_written_is_refused_at_the_start() {
     use std::os::unix::fs::PermissionsExt;
-    let at = TestDatabase::sqlite().await;
-    at.db.close().await;
-    let folder = at.place.file().parent().unwrap().to_owned();
+    let place = Place::sqlite();
+    let folder = place.file().parent().unwrap().to_owned();
     let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 
     allow(&folder, 0o777);
-    let migrate = || migrate_as_nobody(&at.place.url, &folder);
-    allow(&at.place.file(), 0o666);
-    let (code, output) = migrate();
+    let (code, output) = migrate_as_nobody(&place.url, &folder);
     assert_eq!(code, Some(0), "{output}");
-    allow(&at.place.file(), 0o444);
-    let (code, output) = migrate();
+    allow(&place.file(), 0o444);
+    let (code, output) = migrate_as_nobody(&place.url, &folder);
     assert_eq!(code, Some(6), "{output}");
     assert!(output.contains("write to the database") && output.contains("readonly"), "{output}");
-    allow(&folder, 0o755);
 }
 
 /// Runs `onhook migrate` as somebody whom permissions bind: root writes everywhere.

@@ -107,13 +107,6 @@ impl Gateway {
         request.send().await.unwrap()
     }
 
-    /// A callback sent by GET: everything is in the query.
-    pub async fn callback_by_get(&self, query: &str) -> Response {
-        let signature = signature::sign(TOKEN, &signed_url(query), None);
-        let url = format!("{}/webhooks/twilio/status{}", self.address, with_mark(query));
-        self.client.get(url).header("x-twilio-signature", signature).send().await.unwrap()
-    }
-
     /// A request with the key; the status and the JSON of the answer (`null` if it has none).
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let mut request = self.client.request(method, format!("{}{path}", self.address)).bearer_auth(KEY);

@@ -1,0 +1,86 @@
+//! Tenants, keys and accounts that the command line makes are good for a gateway that is running already.
+
+use super::Shell;
+use crate::support::{
+    database::{TestDatabase, on_both},
+    gateway::Gateway,
+};
+use reqwest::StatusCode;
+
+on_both!(a_key_opens_what_it_may, an_account_with_two_tokens_is_listened_to, what_is_stored_is_not_the_token);
+
+async fn a_key_opens_what_it_may(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let shell = Shell::on(&at.place);
+    let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
+    run(&["tenants", "add", "acme", "--name", "Acme Ltd"]).expect(0);
+    run(&["tenants", "add", "acme"]).expect(1).says(&["acme already"]);
+    run(&["tenants", "add", "Acme Ltd"]).expect(2);
+    let made = run(&["keys", "create", "--tenant", "acme", "--name", "crm", "--scopes", "read,write", "--json"])
+        .expect(0)
+        .json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let ask = async |key: &str| {
+        gateway.client.get(format!("{}/v1/leads", gateway.address)).bearer_auth(key).send().await.unwrap().status()
+    };
+    assert_eq!(ask(key).await, StatusCode::OK);
+    assert_eq!(ask("ohk_wrong").await, StatusCode::UNAUTHORIZED);
+
+    let listed = run(&["keys", "list", "--tenant", "acme"]).expect(0).stdout;
+    assert!(listed.contains(id) && listed.contains("read write") && listed.contains("live"), "{listed}");
+    assert!(!listed.contains(key), "a key is shown once");
+    run(&["keys", "revoke", id]).expect(3);
+    run(&["keys", "revoke", id, "--tenant", "acme"]).expect(0);
+    run(&["keys", "revoke", id, "--tenant", "acme"]).expect(0);
+    gateway.clock.advance(60_000);
+    assert_eq!(ask(key).await, StatusCode::UNAUTHORIZED, "within a minute");
+    let listed = run(&["keys", "list", "--tenant", "acme", "--json"]).expect(0).json();
+    assert_eq!(listed["data"][0]["state"], "revoked");
+    run(&["keys", "create", "--tenant", "acme", "--name", "x", "--scopes", "operator"]).expect(2);
+}
+
+const SID: &str = "AC000000000000000000000000000000aa";
+
+async fn an_account_with_two_tokens_is_listened_to(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let shell = Shell::on(&at.place);
+    let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
+    let feed = |args: &[&str], input: &str| tokio::task::block_in_place(|| shell.feed(args, input));
+    feed(&["accounts", "add", "--sid", SID], "first-token\n").expect(0);
+    feed(&["accounts", "add", "--sid", SID], "first-token\n").expect(1).says(&[SID, "accounts token add"]);
+    feed(&["accounts", "add", "--sid", "AC12"], "x").expect(2).says(&["32 hexadecimal digits"]);
+    feed(&["accounts", "token", "add", SID], "\n").expect(2).says(&["the token is empty"]);
+    shell.write("token.txt", "second-token\n");
+    run(&["accounts", "token", "add", SID, "--token-file", "token.txt"]).expect(0);
+
+    let body = |n: u8| format!("AccountSid={SID}&CallSid=CA{n:032}&CallStatus=ringing");
+    gateway.clock.advance(61_000);
+    for (n, token) in [(1, "first-token"), (2, "second-token")] {
+        let answer = gateway.post_signed(token, "", body(n).as_bytes()).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{token}");
+    }
+    assert_eq!(gateway.post_signed("third-token", "", body(3).as_bytes()).await.status(), StatusCode::FORBIDDEN);
+
+    let tokens = run(&["accounts", "token", "list", SID, "--json"]).expect(0).json();
+    let first = tokens["data"][0]["id"].as_str().unwrap();
+    assert_eq!(tokens["data"].as_array().unwrap().len(), 2, "{tokens}");
+    run(&["accounts", "token", "remove", SID, first]).expect(0);
+    run(&["accounts", "token", "remove", SID, first]).expect(3);
+    gateway.clock.advance(61_000);
+    assert_eq!(gateway.post_signed("first-token", "", body(4).as_bytes()).await.status(), StatusCode::FORBIDDEN);
+
+    run(&["accounts", "verify", SID, "observe"]).expect(0);
+    let listed = run(&["accounts", "list", "--json"]).expect(0).json();
+    assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["verify"]), (&SID.into(), &"observe".into()), "{listed}");
+    assert!(listed["data"][0]["verify_until"].is_string());
+}
+
+async fn what_is_stored_is_not_the_token(at: TestDatabase) {
+    let shell = Shell::on(&at.place);
+    let feed = |args: &[&str], input: &str| tokio::task::block_in_place(|| shell.feed(args, input));
+    let ran = feed(&["accounts", "add", "--sid", SID], "hush-token\n").expect(0);
+    assert!(!format!("{ran:?}").contains("hush"));
+    let secrets = onhook::store::accounts::list_secrets(&at.db, "default", SID, 9).await.unwrap();
+    assert_eq!(secrets.len(), 1);
+    assert!(!secrets[0].sealed.windows(4).any(|bytes| bytes == b"hush"));
+}

@@ -1,0 +1,40 @@
+//! The demonstration shows what it promises.
+
+use super::Shell;
+use std::path::Path;
+
+/// Where it would put its database.
+fn shell(temporary: &Path) -> Shell {
+    // Settings of this machine that must not reach it.
+    Shell::new()
+        .with("TMPDIR", temporary.to_str().unwrap())
+        .with("DATABASE_URL", "postgres://127.0.0.1:1/nowhere")
+        .with("ONHOOK_LISTEN", "127.0.0.1:1")
+        .with("ONHOOK_PUBLIC_URL", "https://elsewhere.example.com")
+}
+
+#[test]
+fn every_story_ends_as_expected_and_nothing_is_left_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let shown = shell(temporary.path()).run(&["demo", "--exit"]).expect(0).stdout;
+    let stories = onhook::story::embedded().unwrap();
+    for story in &stories {
+        assert!(shown.lines().any(|l| l.starts_with(&format!("✓ {} ", story.name))), "{}:\n{shown}", story.name);
+    }
+    for word in ["17 of 17 stories ended as expected", "lead contacted", "Ada Answers", "STATUS", "busy", "no-answer"] {
+        assert!(shown.contains(word), "{word} is missing in\n{shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "no colours unless on a terminal");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn programs_get_json() {
+    let temporary = tempfile::tempdir().unwrap();
+    let shown = shell(temporary.path()).json(&["demo", "--exit"]);
+    assert_eq!(shown["passed"], true, "{shown}");
+    let contacted = shown["leads"].as_array().unwrap().iter().filter(|lead| lead["status"] == "contacted").count();
+    assert!(contacted >= 8, "{shown}");
+    let stories = shown["stories"].as_array().unwrap();
+    assert!(stories.iter().all(|s| s["passed"] == true && s["expected"] == s["actual"]), "{shown}");
+}

@@ -1,0 +1,97 @@
+//! `serve` with nothing set up.
+
+use super::{Ran, Shell};
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+};
+
+/// A running `onhook serve`; killed with the value if it was not stopped.
+struct Serving {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Serving {
+    /// Starts it on a free port and reads what it announces.
+    fn start(shell: &Shell, args: &[&str]) -> Self {
+        let mut command = shell.command(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // It ends with what is missing for production: these gateways always lack something.
+        let lines = lines.by_ref().take_while(|line| !line.is_empty());
+        let mut announced = Vec::new();
+        for line in lines {
+            let last = line.starts_with("missing");
+            announced.push(line);
+            if last {
+                break;
+            }
+        }
+        Self { child, lines: announced }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    }
+
+    /// Tells it to stop as systems do.
+    fn stop(mut self, signal: &str) -> Ran {
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        Ran { code, stdout: String::new(), stderr }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_start_needs_nothing_and_prints_a_key_that_works() {
+    let shell = Shell::new();
+    let serving = Serving::start(&shell, &[]);
+    let api = serving.value("API").unwrap().to_owned();
+    let key = serving.value("key").unwrap().to_owned();
+    let missing = serving.value("missing for production:").unwrap();
+    assert!(missing.contains("ONHOOK_PUBLIC_URL") && missing.contains("TWILIO_ACCOUNT_SID"), "{missing}");
+    assert!(serving.value("docs").unwrap().ends_with("/docs"));
+    let client = reqwest_client();
+    let listed = client.get(format!("{api}/calls")).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(listed.status(), 200);
+    let healthy = |url: &str| shell.run(&["healthcheck", "--url", url]);
+    healthy(api.trim_end_matches("/v1")).expect(0);
+    let ran = serving.stop("-TERM").expect(0);
+    assert!(!ran.stderr.contains(&key), "the key is not logged:\n{}", ran.stderr);
+
+    let again = Serving::start(&shell, &["--public-url", "https://calls.example.com"]);
+    assert_eq!(again.value("key"), None, "shown once: {:?}", again.lines);
+    let missing = again.value("missing for production:").unwrap();
+    assert!(!missing.contains("ONHOOK_PUBLIC_URL") && missing.contains("TWILIO_ACCOUNT_SID"), "{missing}");
+    again.stop("-INT").expect(0);
+}
+
+#[test]
+fn programs_get_the_announcement_as_json() {
+    let shell = Shell::new();
+    let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stream =
+        serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter::<serde_json::Value>();
+    let announced = stream.next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(announced["first_key"].as_str().unwrap().starts_with("ohk_"), "{announced}");
+    assert_eq!(announced["missing"].as_array().unwrap().len(), 2, "{announced}");
+}
+
+fn reqwest_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}

@@ -1,0 +1,73 @@
+//! What the command line shows is what the REST API shows.
+
+use super::Shell;
+use crate::support::{
+    database::{TestDatabase, on_both},
+    gateway::{ACCOUNT, Gateway},
+};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+on_both!(both_doors_show_the_same, lists_go_on_where_they_ended);
+
+async fn both_doors_show_the_same(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let lead = json!({ "name": "Ann Example", "phone": "+1 415 555 0101" });
+    assert_eq!(gateway.ask(Method::PUT, "/v1/leads/lead-42", Some(lead)).await.0, StatusCode::CREATED);
+    let sid = "CA00000000000000000000000000000001";
+    let usual = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", sid),
+        ("To", "+14155550101"),
+        ("From", "+14155550100"),
+        ("Direction", "outbound-api"),
+    ];
+    for (status, more) in [("in-progress", None), ("completed", Some(("CallDuration", "17")))] {
+        let parameters: Vec<_> = usual.into_iter().chain([("CallStatus", status)]).chain(more).collect();
+        assert_eq!(gateway.callback("lead_id=lead-42&user_id=ann", &parameters).await.status(), StatusCode::NO_CONTENT);
+    }
+    let shell = Shell::on(&at.place);
+    let shown = |args: &[&str]| tokio::task::block_in_place(|| shell.json(args));
+    let id = gateway.get(&format!("/v1/calls/{sid}")).await["id"].as_str().unwrap().to_owned();
+    for name in [sid, id.as_str()] {
+        assert_eq!(shown(&["calls", "show", name]), gateway.get(&format!("/v1/calls/{name}")).await);
+    }
+    assert_eq!(shown(&["calls", "timeline", sid]), gateway.get(&format!("/v1/calls/{sid}/timeline")).await);
+    assert_eq!(shown(&["calls", "list"]), gateway.get("/v1/calls").await);
+    assert_eq!(shown(&["calls", "list", "--live"])["data"], json!([]));
+    assert_eq!(shown(&["calls", "list", "--lead", "lead-42", "--status", "completed"]), gateway.get("/v1/calls").await);
+    assert_eq!(shown(&["leads", "show", "lead-42"]), gateway.get("/v1/leads/lead-42").await);
+    assert_eq!(shown(&["leads", "list", "--status", "contacted"]), gateway.get("/v1/leads?status=contacted").await);
+    assert_eq!(shown(&["leads", "show", "lead-42"])["status"], "contacted");
+
+    let text = tokio::task::block_in_place(|| shell.run(&["calls", "timeline", sid])).expect(0).stdout;
+    assert!(text.contains("answered") && text.contains("callback") && text.contains("completed"), "{text}");
+    let text = tokio::task::block_in_place(|| shell.run(&["calls", "show", sid])).expect(0).stdout;
+    assert!(text.lines().any(|line| line.starts_with("talk_seconds") && line.ends_with("17")), "{text}");
+}
+
+async fn lists_go_on_where_they_ended(at: TestDatabase) {
+    let shell = Shell::on(&at.place);
+    let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
+    let table: String = (0..450).map(|n| format!("lead-{n:03},Lead {n}\n")).collect();
+    let fed = tokio::task::block_in_place(|| shell.feed(&["leads", "import", "-"], &format!("id,name\n{table}")));
+    fed.expect(0);
+    // More than is fetched at once.
+    let all = run(&["leads", "list", "--limit", "10000", "--json"]).expect(0).json();
+    assert_eq!((all["data"].as_array().unwrap().len(), &all["next_cursor"]), (450, &json!(null)));
+    let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let mut args = vec!["leads", "list", "--limit", "199", "--json"];
+        if let Some(cursor) = &cursor {
+            args.extend(["--cursor", cursor]);
+        }
+        let page = run(&args).expect(0).json();
+        seen.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(all["data"], json!(seen));
+    run(&["leads", "list", "--limit", "2"]).expect(0).says(&["--cursor lead-001"]);
+}
