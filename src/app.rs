@@ -24,7 +24,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Why the gateway cannot start or had to stop.
@@ -76,7 +76,7 @@ pub struct App {
     metrics_listener: Option<TcpListener>,
     address: SocketAddr,
     first_key: Option<SecretString>,
-    writer: JoinHandle<()>,
+    writers: JoinSet<()>,
 }
 
 /// What a signal leads to, by the configuration.
@@ -121,13 +121,18 @@ impl App {
         let first_key = first_key(&db, &config, &clock, &mut rng).await?;
         let directory = Arc::new(Directory::new(db.clone(), clock.clone(), sealer, overlays(&config)));
         let metrics = Metrics::new();
-        let (ingest, writer) = Ingest::new(Parts {
+        let (ingest, mut writer) = Ingest::new(Parts {
             db: db.clone(),
             clock: clock.clone(),
             rng: StdRng::from_rng(&mut rng),
             rules: rules(&config),
             metrics: metrics.clone(),
         });
+        let mut writers = JoinSet::new();
+        for _ in 1..db.writers() {
+            writers.spawn(writer.fork().run());
+        }
+        writers.spawn(writer.run());
         let (listener, address) = listen(config.listen)?;
         let metrics_listener = config.metrics_listen.map(listen).transpose()?.map(|(listener, _)| listener);
         let gateway = Data::new(Gateway {
@@ -141,7 +146,7 @@ impl App {
             health: http::DatabaseHealth::default(),
             draining: AtomicBool::new(false),
         });
-        Ok(Self { gateway, listener, metrics_listener, address, first_key, writer: tokio::spawn(writer.run()) })
+        Ok(Self { gateway, listener, metrics_listener, address, first_key, writers })
     }
 
     /// Where it listens; with port 0 the port the system chose.
@@ -161,7 +166,7 @@ impl App {
 
     /// Runs until `stop` is cancelled or a part dies, then stops softly, and hard after the deadline.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
-        let Self { gateway, listener, metrics_listener, mut writer, .. } = self;
+        let Self { gateway, listener, metrics_listener, mut writers, .. } = self;
         let deadline = Duration::from_millis(gateway.config.limits.shutdown_deadline_ms.unsigned_abs());
         let server = serve(listener, gateway.clone(), deadline).map_err(AppError::Serve)?;
         let handle = server.handle();
@@ -179,7 +184,7 @@ impl App {
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             _ = &mut server => Err(AppError::Dead { what: "the HTTP server" }),
-            _ = &mut writer => Err(AppError::Dead { what: "the writer" }),
+            _ = writers.join_next() => Err(AppError::Dead { what: "the writer" }),
             _ = &mut reread => Err(AppError::Dead { what: "the retry of unapplied deliveries" }),
             _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
         };
@@ -196,13 +201,13 @@ impl App {
             drop(gateway);
             if outcome.is_ok() {
                 let _ = tokio::join!(&mut reread, &mut housekeeping);
-                let _ = (&mut writer).await;
+                while writers.join_next().await.is_some() {}
             }
         };
         if tokio::time::timeout(deadline, soft).await.is_err() {
             tracing::warn!("the deadline passed: what was still under way is cut off; none of it was acknowledged");
         }
-        writer.abort();
+        writers.abort_all();
         if tokio::time::timeout(CLOSE_WITHIN, db.close()).await.is_err() {
             tracing::warn!("the database did not let go of its connections; they are left to it");
         }

@@ -220,3 +220,26 @@ CREATE TABLE idempotency (
     PRIMARY KEY (tenant, key)
 );
 CREATE INDEX idempotency_age ON idempotency (created_ms);
+
+-- Plans are kept per connection, and those made while a table is empty are made blindly: PostgreSQL may well take an
+-- index for its tenant alone. So let it see, once, what the tables will look like; the statistics outlive the rows.
+INSERT INTO call (tenant, provider_id, account, id, provider, registers, parent_id, lead_id, status, estimated,
+                  created_at_ms, due_at_ms, last_signal_ms, deliveries, repeats, effects, verified)
+SELECT 'sample', 'CA' || n, 'AC', 'call_' || n, 'twilio', '{}', CASE WHEN n % 5 = 0 THEN 'CA' || n / 5 END,
+       'lead-' || n % 300, 'completed', false, n, CASE WHEN n % 100 = 0 THEN n END, n, 1, 0, 0, true
+  FROM generate_series(1, 3000) AS n;
+INSERT INTO contact (tenant, conversation, account, lead_id, call_id, contacted_ms, active, flips)
+SELECT 'sample', 'CA' || n, 'AC', 'lead-' || n % 300, 'call_' || n, n, true, 1 FROM generate_series(1, 3000) AS n;
+INSERT INTO lead (tenant, id, phone_e164, status, created_ms, updated_ms)
+SELECT 'sample', 'lead-' || n, '+1415555' || n, 'new', n, n FROM generate_series(1, 3000) AS n;
+INSERT INTO expected (tenant, id, account, "to", created_ms, expires_ms)
+SELECT 'sample', 'exp_' || n, 'AC', '+1415555' || n, n, n FROM generate_series(1, 3000) AS n;
+INSERT INTO activity (tenant, conversation, account, lead_id, call_id, outcome, at_ms, talk_seconds, contact)
+SELECT 'sample', 'CA' || n, 'AC', 'lead-' || n % 300, 'call_' || n, 'completed', n, 1, true
+  FROM generate_series(1, 3000) AS n;
+ANALYZE call, contact, lead, expected, activity;
+DELETE FROM call;
+DELETE FROM contact;
+DELETE FROM lead;
+DELETE FROM expected;
+DELETE FROM activity;

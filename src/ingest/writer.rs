@@ -19,9 +19,10 @@ use crate::{
     },
     telemetry::{DatabaseTrouble, Metrics},
 };
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// What the writer works with.
 #[derive(Debug)]
@@ -41,22 +42,37 @@ pub struct Parts {
 /// The one that writes. Made by [`super::Ingest::new`].
 #[derive(Debug)]
 pub struct Writer {
-    waiting: mpsc::Receiver<Job>,
+    waiting: Arc<Mutex<mpsc::Receiver<Job>>>,
     parts: Parts,
 }
 
 impl Writer {
-    pub(super) const fn new(waiting: mpsc::Receiver<Job>, parts: Parts) -> Self {
-        Self { waiting, parts }
+    pub(super) fn new(waiting: mpsc::Receiver<Job>, parts: Parts) -> Self {
+        Self { waiting: Arc::new(Mutex::new(waiting)), parts }
+    }
+
+    /// Another writer at the same queue (see `Db::writers`). They meet in the same locks as two nodes do.
+    pub fn fork(&mut self) -> Self {
+        let Parts { db, clock, rng, rules, metrics } = &mut self.parts;
+        let rng = StdRng::from_rng(rng);
+        let parts = Parts { db: db.clone(), clock: clock.clone(), rng, rules: *rules, metrics: metrics.clone() };
+        Self { waiting: self.waiting.clone(), parts }
     }
 
     /// Runs until every door is dropped and what was waiting is answered.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
-        while self.waiting.recv_many(&mut jobs, BATCH_MAX).await > 0 {
-            self.parts.metrics.queue_depth(self.waiting.len());
+        while self.take(&mut jobs).await {
             self.answer_all(std::mem::take(&mut jobs)).await;
         }
+    }
+
+    /// Takes what is waiting; `false` once every door is dropped and nothing is left.
+    async fn take(&self, jobs: &mut Vec<Job>) -> bool {
+        let mut waiting = self.waiting.lock().await;
+        let taken = waiting.recv_many(jobs, BATCH_MAX).await;
+        self.parts.metrics.queue_depth(waiting.len());
+        taken > 0
     }
 
     async fn answer_all(&mut self, jobs: Vec<Job>) {

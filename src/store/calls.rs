@@ -208,12 +208,9 @@ statements! {
     LOCK = split("SELECT $1", concat!(
         "SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(
              concat_ws(E'\\x1f', tenant, provider_id, account), 0) AS h FROM ", leg_columns!(postgres_rows), " ORDER BY h) AS s"));
-    LIST_CONVERSATIONS = over(leg_columns: concat!("WITH k AS (SELECT * FROM "), concat!(")
-        SELECT ", call_columns!(names_of_c), " FROM k JOIN call c
-            ON c.tenant = k.tenant AND c.provider_id = k.provider_id AND c.account = k.account
-        UNION ALL
-        SELECT ", call_columns!(names_of_c), " FROM k JOIN call c
-            ON c.tenant = k.tenant AND c.parent_id = k.provider_id AND c.account = k.account AND c.parent_id IS NOT NULL"));
+    LIST_CONVERSATIONS = lookup(leg_columns in "call" as call_columns:
+        "c.tenant = k.tenant AND c.provider_id = k.provider_id AND c.account = k.account",
+        "c.tenant = k.tenant AND c.parent_id = k.provider_id AND c.account = k.account AND c.parent_id IS NOT NULL");
     UPSERT = upsert(call_columns into "call" by "tenant, provider_id, account");
     FIND = both("SELECT ", call_columns!(names), " FROM call
         WHERE tenant = $1 AND (id = $2 OR provider_id = $2) AND (CAST($3 AS TEXT) IS NULL OR account = $3)

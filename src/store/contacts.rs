@@ -125,9 +125,8 @@ columns!(activity_columns {
 columns!(conversation_columns { tenant text, conversation text, account text });
 
 statements! {
-    LIST_OF = over(conversation_columns:
-        concat!("SELECT ", contact_columns!(names_of_c), " FROM "),
-        " JOIN contact c ON c.tenant = k.tenant AND c.conversation = k.conversation AND c.account = k.account");
+    LIST_OF = lookup(conversation_columns in "contact" as contact_columns:
+        "c.tenant = k.tenant AND c.conversation = k.conversation AND c.account = k.account");
     UPSERT = upsert(contact_columns into "contact" by "tenant, conversation, account, lead_id");
     UPSERT_ACTIVITY = upsert(activity_columns into "activity" by "tenant, conversation, account");
     DELETE_ACTIVITY = over(conversation_columns:

@@ -80,6 +80,15 @@ impl Db {
         }
     }
 
+    /// How many writers are worth having. SQLite has one; on PostgreSQL a batch is a dozen round trips, and while one
+    /// writer waits for the server another one can compute (measured: 3 are 14 % faster than 1, more gain nothing).
+    pub const fn writers(&self) -> usize {
+        match self {
+            Self::Sqlite { .. } => 1,
+            Self::Postgres(_) => 3,
+        }
+    }
+
     /// The name of the kind of database.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -55,7 +55,11 @@ pub async fn insert(tx: &mut Tx, row: &ExpectedRow) -> Result<(), StoreError> {
 
 /// Open announcements that fit any of the candidates, oldest first. The caller settles who gets which.
 pub async fn list_open(tx: &mut Tx, candidates: &[Candidate]) -> Result<Vec<ExpectedRow>, StoreError> {
-    LIST_OPEN.over(candidates).fetch_all(tx).await
+    let mut rows: Vec<ExpectedRow> = LIST_OPEN.over(candidates).fetch_all(tx).await?;
+    rows.sort_by(|a, b| (a.created_ms, &a.tenant, &a.id).cmp(&(b.created_ms, &b.tenant, &b.id)));
+    // One announcement may fit several candidates.
+    rows.dedup();
+    Ok(rows)
 }
 
 /// Takes announcements; answers the ids that were still open, so that two nodes never take the same one.
@@ -83,12 +87,9 @@ columns!(match_columns { tenant text, id text, matched text });
 
 statements! {
     INSERT = insert(expected_columns into "expected": "");
-    LIST_OPEN = over(candidate_columns:
-        "SELECT DISTINCT e.tenant, e.id, e.account, e.\"to\", e.\"from\", e.lead_id, e.user_id, e.extension, e.created_ms,
-                e.expires_ms, e.matched FROM ",
-        " JOIN expected e ON e.tenant = k.tenant AND e.account = k.account AND e.\"to\" = k.\"to\"
-             AND (e.\"from\" IS NULL OR e.\"from\" = k.\"from\") AND e.expires_ms > k.now_ms AND e.matched IS NULL
-          ORDER BY e.created_ms, e.id");
+    LIST_OPEN = lookup(candidate_columns in "expected" as expected_columns:
+        "c.tenant = k.tenant AND c.account = k.account AND c.\"to\" = k.\"to\" AND c.matched IS NULL
+             AND c.expires_ms > k.now_ms AND (c.\"from\" IS NULL OR c.\"from\" = k.\"from\")");
     TAKE = over(match_columns:
         "UPDATE expected SET matched = k.matched FROM ",
         " WHERE expected.tenant = k.tenant AND expected.id = k.id AND expected.matched IS NULL RETURNING expected.id");

@@ -163,9 +163,10 @@ pub async fn list(
     query.bind(filter.phone_e164.as_deref()).fetch_all(on).await
 }
 
-/// The lead each number belongs to. Where leads share a number, the oldest has it.
+/// The lead each number belongs to: tenant, number and lead id. Where leads share a number, the oldest has it.
 pub async fn list_by_number(tx: &mut Tx, numbers: &[NumberKey]) -> Result<Vec<(String, String, String)>, StoreError> {
-    LIST_BY_NUMBER.over(numbers).fetch_all(tx).await
+    let owners: Vec<(String, String, Option<String>)> = LIST_BY_NUMBER.over(numbers).fetch_all(tx).await?;
+    Ok(owners.into_iter().filter_map(|(tenant, number, id)| Some((tenant, number, id?))).collect())
 }
 
 /// On PostgreSQL a lead can go between two statements of a transaction.
@@ -224,7 +225,7 @@ statements! {
     LIST_OF_NUMBER = both("SELECT * FROM (", read!(), " WHERE tenant = $1 AND phone_e164 = $5 AND id > $2) AS l
         WHERE (CAST($4 AS TEXT) IS NULL OR ", status!(), " = $4) ORDER BY id LIMIT $3");
     LIST_BY_NUMBER = over(number_columns:
-        "SELECT k.tenant, k.phone_e164, l.id FROM ",
-        " JOIN lead l ON l.tenant = k.tenant AND l.id = (SELECT o.id FROM lead o
-              WHERE o.tenant = k.tenant AND o.phone_e164 = k.phone_e164 ORDER BY o.created_ms, o.id LIMIT 1)");
+        "SELECT k.tenant, k.phone_e164, (SELECT l.id FROM lead l
+             WHERE l.tenant = k.tenant AND l.phone_e164 = k.phone_e164 ORDER BY l.created_ms, l.id LIMIT 1) AS id FROM ",
+        "");
 }

@@ -4,7 +4,7 @@
 //! statement (through sqlx a statement costs far more than a row). Its columns are declared once, as
 //! `name kind` with the kinds `text`, `int`, `bool` and `bytes` (hex in the JSON).
 
-/// A statement in both dialects. Only [`statements!`] makes one, so the list of all statements is complete.
+/// A statement in both dialects. Only the macro `statements!` makes one, so the list of all statements is complete.
 #[derive(Debug)]
 pub struct Sql {
     /// What it is for, in error messages and in the test that prepares it.
@@ -46,6 +46,29 @@ macro_rules! over {
             name: stringify!($name),
             sqlite: concat!($before, $list!(sqlite_rows), $after),
             postgres: concat!($before, $list!(postgres_rows), $after),
+        }
+    };
+}
+
+/// The rows of `c` that a row set asks for, whichever they are: `lookup(list in "table" as wanted: "condition", ..)`.
+/// Several conditions are several look-ups, and a row may come once for each. The row set comes first in either plan:
+/// PostgreSQL keeps a plan that it made while the table was empty, and would go on reading all of the table; `OFFSET 0`
+/// is its fence, `CROSS JOIN` is SQLite's.
+macro_rules! lookup {
+    ($name:ident ($list:ident in $table:literal as $wanted:ident: $first:literal $(, $more:literal)*)) => {
+        $crate::store::sql::Sql {
+            name: stringify!($name),
+            sqlite: concat!(
+                "WITH k AS (SELECT * FROM ", $list!(sqlite_rows), ") SELECT ", $wanted!(names_of_c),
+                " FROM k CROSS JOIN ", $table, " AS c ON ", $first
+                $(, " UNION ALL SELECT ", $wanted!(names_of_c), " FROM k CROSS JOIN ", $table, " AS c ON ", $more)*
+            ),
+            postgres: concat!(
+                "WITH k AS (SELECT * FROM ", $list!(postgres_rows), ") SELECT ", $wanted!(names_of_c),
+                " FROM k CROSS JOIN LATERAL (SELECT * FROM ", $table, " AS c WHERE ", $first, " OFFSET 0) AS c"
+                $(, " UNION ALL SELECT ", $wanted!(names_of_c),
+                " FROM k CROSS JOIN LATERAL (SELECT * FROM ", $table, " AS c WHERE ", $more, " OFFSET 0) AS c")*
+            ),
         }
     };
 }
@@ -152,13 +175,15 @@ macro_rules! postgres_type {
 }
 
 pub(super) use {
-    both, columns, insert, names, names_of_c, over, postgres_column, postgres_rows, postgres_type, replaced, split,
-    sqlite_column, sqlite_rows, statements, upsert,
+    both, columns, insert, lookup, names, names_of_c, over, postgres_column, postgres_rows, postgres_type, replaced,
+    split, sqlite_column, sqlite_rows, statements, upsert,
 };
 
 /// Serde for a `bytes` column of a row set.
 pub(super) mod hex_column {
     pub(in crate::store) fn serialize<S: serde::Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&hex::encode(bytes))
+        let mut text = vec![0; bytes.len() * 2];
+        hex::encode_to_slice(bytes, &mut text).map_err(serde::ser::Error::custom)?;
+        s.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
