@@ -109,8 +109,8 @@ pub async fn delete_secret(tx: &mut Tx, tenant: &str, account: &str, id: &str) -
     DELETE_SECRET.query().bind(tenant).bind(account).bind(id).execute(tx).await
 }
 
-columns!(account_columns { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int });
-columns!(secret_columns { account text, id text, sealed bytes, seal_key text, created_ms int });
+columns!(account_columns of AccountRow { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int });
+columns!(secret_columns of SecretRow { account text, id text, sealed bytes, seal_key text, created_ms int });
 
 statements! {
     INSERT = insert(account_columns into "account": "");

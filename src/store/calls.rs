@@ -173,7 +173,7 @@ pub async fn list_all(on: impl Into<On<'_>>, after: &LegKey, limit: i64) -> Resu
     query.bind(limit).fetch_all(on).await
 }
 
-columns!(call_columns {
+columns!(call_columns of CallRow {
     tenant text, provider_id text, account text, id text, provider text, registers text, parent_id text,
     merged_into text, direction text, from text, to text, extension text, user_id text, lead_id text, job_id text,
     run_id text, status text, resolution text, estimated bool, ended_at_max_ms int, hangup_cause text,
@@ -181,7 +181,7 @@ columns!(call_columns {
     answered_by text, recording_url text, recording_seconds int, alive_ms int, due_at_ms int, last_signal_ms int,
     deliveries int, repeats int, effects int, verified bool
 });
-columns!(leg_columns { tenant text, provider_id text, account text });
+columns!(leg_columns of LegKey { tenant text, provider_id text, account text });
 
 /// The filters that `LIST` and `LIST_OF_LEAD` share, and their order.
 macro_rules! filters {

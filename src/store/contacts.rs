@@ -115,14 +115,14 @@ pub async fn list_of_lead(on: impl Into<On<'_>>, tenant: &str, lead_id: &str) ->
     LIST_OF_LEAD.query().bind(tenant).bind(lead_id).fetch_all(on).await
 }
 
-columns!(contact_columns {
+columns!(contact_columns of ContactRow {
     tenant text, conversation text, account text, lead_id text, call_id text, contacted_ms int, active bool, flips int
 });
-columns!(activity_columns {
+columns!(activity_columns of ActivityRow {
     tenant text, conversation text, account text, lead_id text, call_id text, outcome text, at_ms int,
     talk_seconds int, contact bool
 });
-columns!(conversation_columns { tenant text, conversation text, account text });
+columns!(conversation_columns of Conversation { tenant text, conversation text, account text });
 
 statements! {
     LIST_OF = lookup(conversation_columns in "contact" as contact_columns:

@@ -98,7 +98,7 @@ pub async fn list_of_call(
     query.bind(after.0).bind(after.1).bind(limit).fetch_all(on).await
 }
 
-columns!(delivery_columns {
+columns!(delivery_columns of DeliveryRow {
     tenant text, provider_id text, account text, id text, source text, method text, query bytes, body bytes,
     received_ms int, verified bool, state text, reason text, attempts int, retry_at_ms int
 });

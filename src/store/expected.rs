@@ -78,12 +78,12 @@ pub async fn find(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<Optio
     FIND.query().bind(tenant).bind(id).fetch_optional(on).await
 }
 
-columns!(expected_columns {
+columns!(expected_columns of ExpectedRow {
     tenant text, id text, account text, to text, from text, lead_id text, user_id text, extension text,
     created_ms int, expires_ms int, matched text
 });
-columns!(candidate_columns { tenant text, account text, provider_id text, to text, from text, now_ms int });
-columns!(match_columns { tenant text, id text, matched text });
+columns!(candidate_columns of Candidate { tenant text, account text, provider_id text, to text, from text, now_ms int });
+columns!(match_columns of Match { tenant text, id text, matched text });
 
 statements! {
     INSERT = insert(expected_columns into "expected": "");

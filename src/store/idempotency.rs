@@ -62,7 +62,7 @@ pub async fn delete_older(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64
     DELETE_OLDER.query().bind(before_ms).bind(limit).execute(tx).await
 }
 
-columns!(idempotency_columns { tenant text, key text, request bytes, status int, body bytes, created_ms int });
+columns!(idempotency_columns of IdempotencyRow { tenant text, key text, request bytes, status int, body bytes, created_ms int });
 
 statements! {
     INSERT = insert(idempotency_columns into "idempotency": "ON CONFLICT (tenant, key) DO NOTHING");

@@ -74,7 +74,7 @@ pub async fn list_of_subject(
     LIST_OF_SUBJECT.query().bind(tenant).bind(subject).bind(kind).bind(seq).bind(limit).fetch_all(on).await
 }
 
-columns!(journal_columns { tenant text, kind text, subject text, at_ms int, what text });
+columns!(journal_columns of NewEntry { tenant text, kind text, subject text, at_ms int, what text });
 
 statements! {
     LOCK = split("SELECT $1", "SELECT pg_advisory_xact_lock($1)");

@@ -65,7 +65,7 @@ pub async fn revoke(tx: &mut Tx, tenant: &str, id: &str, now_ms: i64) -> Result<
     REVOKE.query().bind(tenant).bind(id).bind(now_ms).execute(tx).await
 }
 
-columns!(key_columns {
+columns!(key_columns of KeyRow {
     id text, tenant text, name text, digest bytes, scopes text, created_ms int, expires_ms int, revoked_ms int
 });
 

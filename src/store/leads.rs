@@ -132,7 +132,7 @@ pub async fn import(tx: &mut Tx, writes: &[LeadWrite]) -> Result<Vec<Put>, Store
     let created: Vec<(String, String)> = INSERT_ABSENT.over(writes).fetch_all(&mut *tx).await?;
     let created: HashSet<(&str, &str)> = created.iter().map(|(tenant, id)| (tenant.as_str(), id.as_str())).collect();
     let is_created = |write: &LeadWrite| created.contains(&(write.tenant.as_str(), write.id.as_str()));
-    let known: Vec<&LeadWrite> = writes.iter().filter(|write| !is_created(write)).collect();
+    let known: Vec<LeadWrite> = writes.iter().filter(|write| !is_created(write)).cloned().collect();
     if !known.is_empty() && UPDATE.over(&known).execute(tx).await? < known.len() as u64 {
         return Err(deleted_meanwhile());
     }
@@ -174,14 +174,14 @@ fn deleted_meanwhile() -> StoreError {
     StoreError::Again(sqlx::Error::RowNotFound)
 }
 
-columns!(lead_columns {
+columns!(lead_columns of LeadRow {
     tenant text, id text, name text, phone text, phone_e164 text, status text, status_written_ms int,
     last_contacted_ms int, created_ms int, updated_ms int
 });
-columns!(write_columns {
+columns!(write_columns of LeadWrite {
     tenant text, id text, name text, phone text, phone_e164 text, status text, last_contacted_ms int, now_ms int
 });
-columns!(number_columns { tenant text, phone_e164 text });
+columns!(number_columns of NumberKey { tenant text, phone_e164 text });
 
 /// What every read of a lead adds: its active contacts.
 macro_rules! read {

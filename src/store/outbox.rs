@@ -37,7 +37,7 @@ pub async fn list_of_subject(on: impl Into<On<'_>>, tenant: &str, subject: &str)
     LIST_OF_SUBJECT.query().bind(tenant).bind(subject).fetch_all(on).await
 }
 
-columns!(outbox_columns { tenant text, key text, kind text, subject text, created_ms int, payload text });
+columns!(outbox_columns of OutboxRow { tenant text, key text, kind text, subject text, created_ms int, payload text });
 
 statements! {
     INSERT = insert(outbox_columns into "outbox": "ON CONFLICT (tenant, key) DO NOTHING");

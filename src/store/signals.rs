@@ -85,7 +85,7 @@ pub async fn list_of_call(
     LIST_OF_CALL.query().bind(tenant).bind(provider_id).bind(account).fetch_all(on).await
 }
 
-columns!(signal_columns {
+columns!(signal_columns of SignalRow {
     tenant text, provider_id text, account text, identity text, said text, received_ms int, earlier int, delivery_id text
 });
 

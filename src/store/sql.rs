@@ -1,8 +1,8 @@
 //! One SQL text for two databases: statements, row sets, and the list of all statements for the test that prepares them.
 //!
-//! A *row set* is a JSON array bound as `$1` and read as a table by either database, so a batch of any size is one
-//! statement (through sqlx a statement costs far more than a row). Its columns are declared once, as
-//! `name kind` with the kinds `text`, `int`, `bool` and `bytes` (hex in the JSON).
+//! A *row set* is many rows bound at once and read as a table, so a batch of any size is one statement (through sqlx a
+//! statement costs far more than a row): a JSON array on SQLite, an array for each column on PostgreSQL. Its columns are
+//! declared once, as `name kind` with the kinds `text`, `int`, `bool` and `bytes` (hex in the JSON).
 
 /// A statement in both dialects. Only the macro `statements!` makes one, so the list of all statements is complete.
 #[derive(Debug)]
@@ -91,10 +91,17 @@ macro_rules! upsert {
     };
 }
 
-/// Declares the columns of a row set as a macro that hands them to another one.
+/// Declares the columns of a row set, as a macro that hands them to another one, and as what PostgreSQL is sent of the
+/// row type.
 macro_rules! columns {
-    ($list:ident { $($column:ident $kind:ident),+ $(,)? }) => {
+    ($list:ident of $row:ty { $($column:ident $kind:ident),+ $(,)? }) => {
         macro_rules! $list { ($then:ident) => { $crate::store::sql::$then!($($column $kind),+) }; }
+
+        impl $crate::store::sql::SetRow for $row {
+            fn arrays(rows: &[Self]) -> Vec<$crate::store::Arg<'_>> {
+                vec![$($crate::store::sql::array!(rows $column $kind)),+]
+            }
+        }
     };
 }
 
@@ -139,23 +146,27 @@ macro_rules! sqlite_column {
 }
 
 macro_rules! postgres_rows {
-    ($first:ident $kind:ident $(, $column:ident $more:ident)*) => {
+    ($($column:ident $kind:ident),+) => {
         concat!(
-            "(SELECT ", $crate::store::sql::postgres_column!($first $kind)
-            $(, ", ", $crate::store::sql::postgres_column!($column $more))*,
-            " FROM json_to_recordset($1::json) AS j(",
-            "\"", stringify!($first), "\" ", $crate::store::sql::postgres_type!($kind)
-            $(, ", \"", stringify!($column), "\" ", $crate::store::sql::postgres_type!($more))*, ")) AS k"
+            "(SELECT * FROM UNNEST(",
+            $crate::store::sql::postgres_arrays!([
+                1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+            ] $($kind)+),
+            ") AS j(", $crate::store::sql::names!($($column $kind),+), ")) AS k"
         )
     };
 }
 
-macro_rules! postgres_column {
-    ($column:ident bytes) => {
-        concat!("decode(j.\"", stringify!($column), "\", 'hex') AS \"", stringify!($column), "\"")
+/// `$1::text[], $2::bigint[], …`: a placeholder for each column.
+macro_rules! postgres_arrays {
+    ([$n:literal $($left:literal)*] $kind:ident) => {
+        concat!("$", $n, "::", $crate::store::sql::postgres_type!($kind), "[]")
     };
-    ($column:ident $kind:ident) => {
-        concat!("j.\"", stringify!($column), "\"")
+    ([$n:literal $($left:literal)*] $kind:ident $($more:ident)+) => {
+        concat!(
+            "$", $n, "::", $crate::store::sql::postgres_type!($kind), "[], ",
+            $crate::store::sql::postgres_arrays!([$($left)*] $($more)+)
+        )
     };
 }
 
@@ -170,13 +181,58 @@ macro_rules! postgres_type {
         "boolean"
     };
     (bytes) => {
-        "text"
+        "bytea"
     };
 }
 
+/// A column of a row set as an array.
+macro_rules! array {
+    ($rows:ident $column:ident text) => {
+        $crate::store::Arg::Texts($rows.iter().map(|row| $crate::store::sql::AsText::as_text(&row.$column)).collect())
+    };
+    ($rows:ident $column:ident int) => {
+        $crate::store::Arg::Ints($rows.iter().map(|row| row.$column.into()).collect())
+    };
+    ($rows:ident $column:ident bool) => {
+        $crate::store::Arg::Bools($rows.iter().map(|row| row.$column.into()).collect())
+    };
+    ($rows:ident $column:ident bytes) => {
+        $crate::store::Arg::Blobs($rows.iter().map(|row| Some(row.$column.as_slice())).collect())
+    };
+}
+
+/// A row of a row set: as JSON by serde, as arrays by the columns it was declared with.
+pub trait SetRow: serde::Serialize + Sized + std::fmt::Debug + Sync {
+    /// One array for each column, in their order.
+    fn arrays(rows: &[Self]) -> Vec<super::Arg<'_>>;
+}
+
+/// What a `text` column can be made of.
+pub(super) trait AsText {
+    fn as_text(&self) -> Option<&str>;
+}
+
+impl AsText for String {
+    fn as_text(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl AsText for &'static str {
+    fn as_text(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl AsText for Option<String> {
+    fn as_text(&self) -> Option<&str> {
+        self.as_deref()
+    }
+}
+
 pub(super) use {
-    both, columns, insert, lookup, names, names_of_c, over, postgres_column, postgres_rows, postgres_type, replaced,
-    split, sqlite_column, sqlite_rows, statements, upsert,
+    array, both, columns, insert, lookup, names, names_of_c, over, postgres_arrays, postgres_rows, postgres_type,
+    replaced, split, sqlite_column, sqlite_rows, statements, upsert,
 };
 
 /// Serde for a `bytes` column of a row set.

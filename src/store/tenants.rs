@@ -40,7 +40,7 @@ pub async fn list(on: impl Into<On<'_>>, after: &str, limit: i64) -> Result<Vec<
     LIST.query().bind(after).bind(limit).fetch_all(on).await
 }
 
-columns!(tenant_columns { id text, name text, created_ms int });
+columns!(tenant_columns of TenantRow { id text, name text, created_ms int });
 
 statements! {
     INSERT = insert(tenant_columns into "tenant": "");
