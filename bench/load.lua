@@ -1,5 +1,5 @@
 -- wrk: sends the prepared requests of <prefix>-<thread>, each once and in order, and prints one line of JSON.
---   wrk … -s load.lua http://127.0.0.1:PORT -- PREFIX
+--   wrk … -s load.lua http://127.0.0.1:PORT -- PREFIX [again]
 
 local threads = {}
 
@@ -10,6 +10,8 @@ end
 
 function init(args)
   prefix = args[1]
+  -- Where nothing is kept, a request may be sent twice.
+  again = args[2] == "again"
   sent, exhausted = 0, false
   file = assert(io.open(prefix .. "-" .. number, "rb"))
   file:setvbuf("full", 1048576)
@@ -19,6 +21,10 @@ end
 
 function request()
   local length = file:read(6)
+  if not length and again then
+    file:seek("set", 0)
+    length = file:read(6)
+  end
   if not length then
     exhausted = true
     wrk.thread:stop()

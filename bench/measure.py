@@ -59,13 +59,13 @@ def machine_busy():
     return (sum(fields) - idle) / TICKS, sum(fields) / TICKS
 
 
-def load(port, prefix, options, seconds):
-    """Drives http://127.0.0.1:PORT with the prepared requests; the figures that load.lua prints."""
+def load(port, prefix, options, seconds, again):
+    """Drives http://127.0.0.1:PORT with the prepared requests (over and over if `again`); what load.lua prints."""
     here = Path(__file__).parent
     command = [
         "wrk", f"--threads={options.threads}", f"--connections={options.connections}", f"--duration={seconds}s",
         "--timeout=30s", f"--script={here / 'load.lua'}", f"http://127.0.0.1:{port}", "--", prefix,
-    ]
+    ] + (["again"] if again else [])
     before = os.times()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     after = os.times()
