@@ -20,7 +20,8 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/onhook /usr/local/bin/onhook
 # A new volume takes over the owner of the folder it is mounted on.
 COPY --from=build --chown=65532:65532 /out/data /data
-ENV ONHOOK_LISTEN=0.0.0.0:8080 \
+# PORT, not ONHOOK_LISTEN: a platform that sets its own is obeyed.
+ENV PORT=8080 \
     ONHOOK_DATABASE_URL=sqlite:///data/onhook.db \
     ONHOOK_LOG_FORMAT=json
 USER 65532:65532

@@ -143,6 +143,7 @@ impl App {
             directory,
             metrics,
             rng: Mutex::new(rng),
+            imports: tokio::sync::Semaphore::new(1),
             health: http::DatabaseHealth::default(),
             draining: AtomicBool::new(false),
         });

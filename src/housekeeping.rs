@@ -21,8 +21,11 @@ impl Housekeeping {
     /// Runs until cancelled.
     pub async fn run(self, stop: CancellationToken) {
         loop {
-            if let Err(error) = self.tick().await {
-                tracing::warn!(%error, "cannot clear away what has expired; trying again in {} s", EVERY.as_secs());
+            match self.tick().await {
+                // A full round does not wait.
+                Ok(gone) if gone >= ROWS_MAX.unsigned_abs() => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot clear away what has expired; trying again shortly"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -72,8 +72,9 @@ pub(crate) fn read_filter(log: &str) -> Result<EnvFilter, String> {
             return Err(format!("{word:?} is no level; a module is written with its level, such as onhook=debug"));
         }
     }
-    // The server's own lines about its threads say nothing to the person on call. Whoever names actix gets them.
-    let quiet = if log.contains("actix") { log.to_owned() } else { format!("actix_server=warn,{log}") };
+    // The server's own lines, about its threads and about clients that speak no HTTP, say nothing to the person on call.
+    // Whoever names actix gets them.
+    let quiet = if log.contains("actix") { log.to_owned() } else { format!("actix_server=warn,actix_http=off,{log}") };
     EnvFilter::try_new(quiet).map_err(|error| error.to_string())
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     directory::{NewKey, Scope, issue_key},
     domain::time::rfc3339,
+    fields,
     store::{keys, tenants},
 };
 use anyhow::Result;
@@ -35,11 +36,11 @@ Examples:
 pub struct Create {
     #[command(flatten)]
     tenant: Tenant,
-    /// What people call it
-    #[arg(long, value_name = "NAME")]
+    /// What people call it, 1 to 100 bytes
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: String,
-    /// What it may do: read, write, ingest, admin; `operator` (all tenants) only for the tenant `default`
-    #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read")]
+    /// What it may do: read, write, ingest, admin
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read", value_parser = grantable)]
     scopes: Vec<Scope>,
     /// How long it is valid, such as 30d [default: until revoked]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -79,10 +80,6 @@ impl Keys {
 
 impl Create {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
-        if self.scopes.contains(&Scope::Operator) && self.tenant.id != crate::domain::id::DEFAULT_TENANT {
-            let what = "the scope operator counts only for keys of the tenant default";
-            return Err(Stop::with(Exit::Usage, what, "leave it out, or leave --tenant out"));
-        }
         let now_ms = desk.now_ms();
         let lasts = self.expires.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let new = NewKey {
@@ -177,6 +174,22 @@ pub async fn require_tenant(db: &crate::store::Db, id: &str) -> Result<()> {
     }
 }
 
+fn name(text: &str) -> Result<String, String> {
+    fields::line("--name", text, 1..=NAME_BYTES_MAX).map_err(|wrong| wrong.message)
+}
+
+/// The scope operator is only for ONHOOK_API_KEY and the first key.
+fn grantable(text: &str) -> Result<Scope, String> {
+    let found = Scope::GRANTABLE.iter().find(|scope| scope.as_str() == text);
+    found.copied().ok_or_else(|| {
+        let allowed: Vec<&str> = Scope::GRANTABLE.iter().map(|scope| scope.as_str()).collect();
+        format!("allowed are: {}", allowed.join(", "))
+    })
+}
+
 fn words(scopes: &str) -> Vec<&str> {
     scopes.split(' ').filter(|word| !word.is_empty()).collect()
 }
+
+/// The same as in the REST API.
+const NAME_BYTES_MAX: usize = 100;

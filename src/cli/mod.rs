@@ -107,7 +107,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
     match cli.command {
         Command::Serve(serve) => serve.run(out, settings).await,
         Command::Demo(demo) => demo.run(out).await,
-        Command::Replay(replay) => replay.run(out).await,
+        Command::Replay(replay) => replay.run(out, settings).await,
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,

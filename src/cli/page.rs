@@ -1,6 +1,9 @@
 //! Long lists: a limit, and a cursor to go on from.
 
-use super::out::Out;
+use super::{
+    exit::{Exit, Stop},
+    out::Out,
+};
 use crate::store::StoreError;
 use anyhow::Result;
 use clap::Args;
@@ -27,6 +30,17 @@ pub struct Listed<T> {
 }
 
 impl Page {
+    /// Refuses a cursor that is not a number, for lists that are numbered: it must not begin anew.
+    pub fn require_number(&self) -> Result<()> {
+        match self.cursor.as_deref().map(str::parse::<i64>) {
+            None | Some(Ok(0..)) => Ok(()),
+            Some(_) => {
+                let next = "give the cursor that the list before ended with";
+                Err(Stop::with(Exit::Usage, "--cursor is not one of this list", next))
+            }
+        }
+    }
+
     /// Fetches page by page; `fetch` answers what comes after a cursor, `cursor` names a row's place.
     pub async fn collect<T>(
         &self,

@@ -62,9 +62,10 @@ impl Target {
     }
 }
 
-/// A client that waits as long as Twilio does, and asks nobody else than it was told to.
+/// A client that waits as long as Twilio does, and asks nobody else than it was told to: no proxy of the environment
+/// either, which could not reach this machine and would read along.
 pub fn client() -> Result<Client> {
-    let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).user_agent(AGENT);
+    let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).no_proxy().user_agent(AGENT);
     client.build().context("set up an HTTP client")
 }
 

@@ -1,5 +1,6 @@
 //! The kinds of values: what may be written, how it is read, how it is shown.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -217,6 +218,35 @@ impl Kind for Secret {
         REDACTED.to_owned()
     }
 }
+
+/// The key that seals stored credentials.
+pub(super) struct SealKey;
+
+impl Kind for SealKey {
+    type Value = SecretString;
+
+    fn allowed(&self) -> String {
+        "32 bytes in base64, as `openssl rand -base64 32` makes them".to_owned()
+    }
+
+    fn read(&self, text: &str) -> Result<SecretString, String> {
+        match STANDARD.decode(text) {
+            Ok(bytes) if bytes.len() == SEAL_KEY_BYTES => Ok(SecretString::from(text)),
+            Ok(bytes) => Err(format!("it is {} bytes", bytes.len())),
+            Err(_) => Err("it is not base64".to_owned()),
+        }
+    }
+
+    fn show(&self, _value: &SecretString, _text: &str) -> String {
+        REDACTED.to_owned()
+    }
+
+    fn quote(&self, _text: &str) -> String {
+        REDACTED.to_owned()
+    }
+}
+
+const SEAL_KEY_BYTES: usize = 32;
 
 /// A Twilio account.
 pub(super) struct AccountSid;

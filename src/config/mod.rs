@@ -25,7 +25,9 @@ pub use sources::{FileText, Sources};
 pub use table::Setting;
 pub use urls::{AmiUrl, DatabaseUrl};
 
-use kind::{AccountSid, Bytes, Filter, Flag, HttpUrl, Listen, OneOf, Optional, OrOff, Region, Secret, Span, Whole};
+use kind::{
+    AccountSid, Bytes, Filter, Flag, HttpUrl, Listen, OneOf, Optional, OrOff, Region, SealKey, Secret, Span, Whole,
+};
 use kind::{DAY_MS, GIB, KIB, MIB, MINUTE_MS, SECOND_MS};
 use reader::Reader;
 use table::{Group, settings};
@@ -53,8 +55,8 @@ settings! {
         /// The key of the tenant `default` with every scope, `operator` too. Never stored. Generated at the first start on
         /// SQLite and printed once; required on PostgreSQL.
         api_key: Option<SecretString> = "api_key" / "ONHOOK_API_KEY" => Optional(Secret { chars: 1..=512 });
-        /// Seals stored provider credentials. Generated beside an SQLite file; required on PostgreSQL.
-        secret_key: Option<SecretString> = "secret_key" / "ONHOOK_SECRET_KEY" => Optional(Secret { chars: 16..=512 });
+        /// Seals stored provider credentials: 32 bytes in base64. Generated beside an SQLite file; required on PostgreSQL.
+        secret_key: Option<SecretString> = "secret_key" / "ONHOOK_SECRET_KEY" => Optional(SealKey);
         /// The country of phone numbers that are written without a country code, such as `US`. Unset: only numbers with one are read.
         phone_region: Option<String> = "phone_region" / "ONHOOK_PHONE_REGION" => Optional(Region);
         /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also by module: `info,onhook::ingest=debug`.

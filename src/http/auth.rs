@@ -57,7 +57,8 @@ impl<S: Needs> FromRequest for Can<S> {
     }
 }
 
-async fn key_of(request: &HttpRequest) -> Result<Arc<Key>, Problem> {
+/// The key of a request. Whoever has none learns nothing of what else would be wrong.
+pub(super) async fn key_of(request: &HttpRequest) -> Result<Arc<Key>, Problem> {
     let refused = |detail: &str| Problem::new(ProblemKind::Unauthorized, detail);
     let gateway = request
         .app_data::<Data<Gateway>>()

@@ -1,6 +1,6 @@
 //! Reading bodies, queries and paths, with a limit and in our own words: actix must not answer by itself.
 
-use super::{FieldError, Gateway, Problem, ProblemKind};
+use super::{FieldError, Gateway, Problem, ProblemKind, auth::key_of};
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
@@ -89,6 +89,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let request = request.clone();
         let stream = Stream::from_request(&request, payload);
         Box::pin(async move {
+            key_of(&request).await?;
             let max = limits(&request)?.config.limits.rest_body_bytes_max;
             let media = media_type(&request);
             if media.as_deref() != Some("application/json") {
@@ -103,12 +104,16 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        std::future::ready(read.map(Self).map_err(|e| Problem::new(ProblemKind::BadFilter, e.to_string())))
+        let request = request.clone();
+        Box::pin(async move {
+            key_of(&request).await?;
+            let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+            let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+            read.map(Self).map_err(|e| Problem::new(ProblemKind::BadFilter, e.to_string()))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Can, Gateway, Problem, ProblemKind, Read};
 use crate::{
     clock::Stopwatch,
-    store::{self, Db},
+    store::{self, Db, StoreError},
     telemetry::METRICS_CONTENT_TYPE,
 };
 use actix_web::{HttpResponse, web::Data};
@@ -38,10 +38,19 @@ impl DatabaseHealth {
         {
             return state.clone();
         }
+        // Whoever asks needs no key, so the answer says what is wrong and the log says why.
         let state = match store::probe(db).await {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => format!("failed to {error}"),
-        };
+            Ok(()) => "ok",
+            Err(error) => {
+                tracing::warn!(%error, "the database is not ready; /readyz answers 503");
+                match error {
+                    StoreError::Corrupt { .. } => "the schema is not up to date: run `onhook migrate`",
+                    StoreError::Gone(_) | StoreError::Again(_) => "cannot be reached or does not take writes",
+                    _ => "does not answer as it should; see the log",
+                }
+            }
+        }
+        .to_owned();
         *known = Some((Stopwatch::start(), state.clone()));
         state
     }

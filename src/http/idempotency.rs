@@ -3,7 +3,8 @@
 //! The first answer with a 2xx status is kept with a digest of method, path, query, content type and body. The same
 //! request gets it again with `Idempotency-Replayed: true`; another request with the key is refused (422). A refused
 //! request changed nothing, so it is not kept: it may be corrected and sent again. Two that arrive together are done
-//! one after the other; how that holds across nodes and crashes is in `crate::transaction`. A secret is shown once: in
+//! one after the other (imports and calls announced by their provider id, which can be repeated without harm, may both
+//! be carried out); how that holds across nodes and crashes is in `crate::transaction`. A secret is shown once: in
 //! an answer that is given again it is null.
 
 use super::{Can, Gateway, Needs, Problem, ProblemKind, body};

@@ -269,6 +269,7 @@ pub(super) async fn activity(
         (status = 422, description = "`invalid-fields`: a column is unknown or missing; or `idempotency-mismatch`"),
     ))]
 pub(super) async fn import(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    let _alone = gateway.imports.acquire().await.map_err(|e| Problem::internal(&e))?;
     post.once(&gateway, gateway.config.limits.import_bytes_max, async |posted| {
         let format = match posted.expect_media_type(&["text/csv", "application/x-ndjson"])? {
             "text/csv" => Format::Csv,

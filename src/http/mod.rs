@@ -25,7 +25,8 @@ pub use trace::trace;
 
 use crate::{clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, store::Db, telemetry::Metrics};
 use actix_web::{
-    HttpRequest, HttpResponse, guard,
+    HttpRequest, HttpResponse, ResponseError, guard,
+    http::header::{self, HeaderValue},
     web::{self, Data, ServiceConfig, delete, get, post, put},
 };
 use rand::rngs::StdRng;
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// Randomness for ids and keys.
     pub rng: Mutex<StdRng>,
+    /// One import at a time: each holds its body in memory.
+    pub imports: tokio::sync::Semaphore,
     /// What is known of the database.
     pub health: DatabaseHealth,
     /// Set while stopping: `/readyz` says so, and a balancer sends nobody here any more.
@@ -82,48 +85,50 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
         app.app_data(gateway)
             .app_data(body::path_config())
             .service(
-                at("/webhooks/twilio/status")
+                at("/webhooks/twilio/status", "GET, POST")
                     .route(post().to(webhooks::twilio::status))
-                    .route(get().to(webhooks::twilio::status)),
+                    .route(get().to(webhooks::twilio::status_by_get)),
             )
-            .service(at("/v1/calls").route(get().to(calls::list)).route(post().to(calls::announce)))
-            .service(at("/v1/calls/import").route(post().to(calls::import)))
-            .service(at("/v1/calls/{id}").route(get().to(calls::load)))
-            .service(at("/v1/calls/{id}/timeline").route(get().to(calls::timeline)))
-            .service(at("/v1/calls/{id}/deliveries").route(get().to(calls::deliveries)))
-            .service(at("/v1/calls/{id}/legs").route(get().to(calls::legs)))
-            .service(at("/v1/leads").route(get().to(leads::list)).route(post().to(leads::create)))
+            .service(at("/v1/calls", "GET, POST").route(get().to(calls::list)).route(post().to(calls::announce)))
+            .service(at("/v1/calls/import", "POST").route(post().to(calls::import)))
+            .service(at("/v1/calls/{id}", "GET").route(get().to(calls::load)))
+            .service(at("/v1/calls/{id}/timeline", "GET").route(get().to(calls::timeline)))
+            .service(at("/v1/calls/{id}/deliveries", "GET").route(get().to(calls::deliveries)))
+            .service(at("/v1/calls/{id}/legs", "GET").route(get().to(calls::legs)))
+            .service(at("/v1/leads", "GET, POST").route(get().to(leads::list)).route(post().to(leads::create)))
             // Only its POST: a lead may be called `import`.
-            .service(at("/v1/leads/import").guard(guard::Post()).route(post().to(leads::import)))
+            .service(at("/v1/leads/import", "POST").guard(guard::Post()).route(post().to(leads::import)))
             .service(
-                at("/v1/leads/{id}")
+                at("/v1/leads/{id}", "GET, PUT, DELETE")
                     .route(get().to(leads::load))
                     .route(put().to(leads::put))
                     .route(delete().to(leads::delete)),
             )
-            .service(at("/v1/leads/{id}/activity").route(get().to(leads::activity)))
-            .service(at("/v1/keys").route(get().to(keys::list)).route(post().to(keys::create)))
-            .service(at("/v1/keys/{id}").route(delete().to(keys::revoke)))
-            .service(at("/healthz").route(get().to(health::live)))
-            .service(at("/readyz").route(get().to(health::ready)))
-            .service(at("/metrics").route(get().to(health::metrics)))
-            .service(at("/openapi.json").route(get().to(openapi::serve)))
-            .service(at("/docs").route(get().to(openapi::docs)))
-            .service(at("/docs/{file:.*}").route(get().to(openapi::docs_file)))
+            .service(at("/v1/leads/{id}/activity", "GET").route(get().to(leads::activity)))
+            .service(at("/v1/keys", "GET, POST").route(get().to(keys::list)).route(post().to(keys::create)))
+            .service(at("/v1/keys/{id}", "DELETE").route(delete().to(keys::revoke)))
+            .service(at("/healthz", "GET").route(get().to(health::live)))
+            .service(at("/readyz", "GET").route(get().to(health::ready)))
+            .service(at("/metrics", "GET").route(get().to(health::metrics)))
+            .service(at("/openapi.json", "GET").route(get().to(openapi::serve)))
+            .service(at("/docs", "GET").route(get().to(openapi::docs)))
+            .service(at("/docs/{file:.*}", "GET").route(get().to(openapi::docs_file)))
             .default_service(web::to(no_such_path));
     }
 }
 
-/// A path that answers 405 in our own words where its methods do not match.
-fn at(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(no_such_method))
+/// A path and its methods. It answers every other one with 405 in our own words.
+fn at(path: &str, methods: &'static str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(move |request| no_such_method(request, methods)))
 }
 
 async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::new(ProblemKind::NotFound, format!("there is nothing at {}; see /docs", request.path())))
 }
 
-async fn no_such_method(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let detail = format!("{} does not take {}; see /docs", request.path(), request.method());
-    Err(Problem::new(ProblemKind::MethodNotAllowed, detail))
+async fn no_such_method(request: HttpRequest, methods: &'static str) -> HttpResponse {
+    let detail = format!("{} takes {methods}, not {}; see /docs", request.path(), request.method());
+    let mut answer = Problem::new(ProblemKind::MethodNotAllowed, detail).error_response();
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    answer
 }

@@ -37,6 +37,7 @@ use utoipa::{
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
         webhooks::twilio::status,
+        webhooks::twilio::status_by_get,
         health::live, health::ready, health::metrics,
         serve, docs, docs_file,
     ),
@@ -91,7 +92,8 @@ fn add_idempotency_key(operation: &mut Operation) {
         .required(Required::False)
         .description(Some(
             "With it the request is done once: sent again within 24 hours it gets the same answer, with \
-             `Idempotency-Replayed: true`. 1 to 200 visible ASCII characters.",
+             `Idempotency-Replayed: true`. Imports and calls announced with a `provider_id` can be repeated without \
+             harm; two of them that arrive at the same moment may both be carried out. 1 to 200 visible ASCII characters.",
         ))
         .schema(Some(text));
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter.build()));

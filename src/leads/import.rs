@@ -223,12 +223,14 @@ fn ndjson_rows(bytes: &[u8]) -> impl Iterator<Item = Row> + '_ {
         if !line.trim_ascii_start().starts_with(b"{") {
             return (number, Err(Refused::Row("is no JSON object".into())));
         }
-        let row = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(line));
-        let row = row.map_err(|error| match error.path().to_string() {
+        let mut reader = serde_json::Deserializer::from_slice(line);
+        let row = serde_path_to_error::deserialize(&mut reader).map_err(|error| match error.path().to_string() {
             path if path == "." => Refused::Row(error.into_inner().to_string()),
             path => Refused::Fields(vec![Wrong::new(path, error.into_inner().to_string())]),
         });
-        (number, row)
+        // A second object on the line would be lost without a word.
+        let whole = reader.end().map_err(|error| Refused::Row(format!("is not one JSON object: {error}")));
+        (number, row.and_then(|row| whole.map(|()| row)))
     })
 }
 

@@ -20,6 +20,12 @@ fn the_readme_lists_every_setting() {
     assert!(page("README.md").contains(&table), "the table of settings in README.md should be:\n\n{table}");
 }
 
+/// Nothing was left to be filled in.
+#[test]
+fn the_readme_is_finished() {
+    assert!(!page("README.md").contains("@@"));
+}
+
 /// Files and pages that the README and the map point to exist.
 #[test]
 fn links_lead_somewhere() {

@@ -103,9 +103,18 @@ fn rows(format: Format, bytes: &[u8]) -> Vec<(u64, Result<ImportRow, String>)> {
         Format::Ndjson => (1..)
             .zip(bytes.split(|b| *b == b'\n'))
             .filter(|(_, line)| !line.trim_ascii().is_empty())
-            .map(|(number, line)| (number, serde_json::from_slice(line).map_err(|e| e.to_string())))
+            .map(|(number, line)| (number, object(line)))
             .collect(),
     }
+}
+
+/// One line of NDJSON.
+fn object(line: &[u8]) -> Result<ImportRow, String> {
+    if line.trim_ascii_start().starts_with(b"[") {
+        // Serde would take a list for an object whose fields stand in some order.
+        return Err("is a list; an object is expected".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|e| e.to_string())
 }
 
 fn judge(rows: Vec<(u64, Result<ImportRow, String>)>, accounts: &Accounts, desk: &Desk) -> Judged {

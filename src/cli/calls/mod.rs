@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{state::Status, time::parse_rfc3339},
+    fields,
     ingest::TimelineStep,
     store::{
         Db,
@@ -113,13 +114,16 @@ impl Calls {
 
 impl List {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        // As announcements and imports write it; what is no number is compared as it is.
+        let region = desk.config.phone_region.as_deref();
+        let address = |text: String| fields::address("", &text, region).unwrap_or(text);
         let filter = CallFilter {
             status: self.status.map(|status| status.as_str().to_owned()),
             live: self.live.then_some(true),
             lead_id: self.lead,
             account: self.account,
-            from: self.from,
-            to: self.to,
+            from: self.from.map(address),
+            to: self.to.map(address),
             since_ms: self.since,
             until_ms: self.until,
             ..CallFilter::default()
@@ -154,6 +158,7 @@ impl Show {
 
 impl Timeline {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        self.page.require_number()?;
         let listed = desk
             .on_existing_db(async |_, db| {
                 let call = self.which.find(db).await?;

@@ -3,7 +3,7 @@
 mod sources;
 
 use super::{
-    desk::system_rng,
+    desk::{self, Settings, system_rng},
     exit::{Exit, Stop},
     out::{Out, Tone},
     send::{Sent, Target},
@@ -16,7 +16,7 @@ use anyhow::Result;
 use clap::Args;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sources::Source;
 use std::{path::PathBuf, time::Duration};
@@ -39,13 +39,13 @@ pub struct Replay {
     /// The gateway
     #[arg(long, value_name = "URL")]
     to: Url,
-    /// The auth token to sign with; better kept in the environment, where others cannot see it
+    /// The auth token to sign with [default: the configured one]; better kept there, where others cannot see it
     #[arg(long, value_name = "TOKEN", env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
-    token: SecretString,
-    /// The account the stories' calls are of; a single body names its own
+    token: Option<SecretString>,
+    /// The account the stories' calls are of [default: the configured one]; a single body names its own
     #[arg(long, value_name = "AC…", env = "TWILIO_ACCOUNT_SID")]
     account: Option<String>,
-    /// The URL to sign for, if the gateway is called by another one from outside
+    /// The URL to sign for, if the gateway is called by another one from outside [default: the configured one]
     #[arg(long, value_name = "URL")]
     public_url: Option<Url>,
     /// Send the webhooks of each story in any order
@@ -83,8 +83,9 @@ struct Row<'a> {
 
 impl Replay {
     /// Sends everything.
-    pub async fn run(self, out: Out) -> Result<Exit> {
-        let target = Target::new(&self.to, self.public_url.as_ref(), self.token.clone())?;
+    pub async fn run(mut self, out: Out, settings: Settings) -> Result<Exit> {
+        let token = self.settle(settings)?;
+        let target = Target::new(&self.to, self.public_url.as_ref(), token)?;
         let sequences = self.sequences()?;
         let mut rows = Vec::new();
         'sending: for sequence in &sequences {
@@ -104,6 +105,22 @@ impl Replay {
             }
         }
         conclude(&out, &target, &rows)
+    }
+
+    /// Fills in what the configuration says and the command line does not; answers the token.
+    fn settle(&mut self, settings: Settings) -> Result<SecretString> {
+        let account = self.account.take().filter(|text| !text.is_empty());
+        let token = self.token.take().filter(|token| !token.expose_secret().is_empty());
+        // The configuration takes a token only with its account; that of single bodies need not be known.
+        let its_token = token.as_ref().filter(|_| account.is_some()).map(|token| token.expose_secret().to_owned());
+        let flags = vec![("twilio.account_sid", account), ("twilio.auth_token", its_token)];
+        let config = desk::load(settings, flags)?.config;
+        self.account = config.twilio.account_sid;
+        self.public_url = self.public_url.take().or(config.public_url);
+        token.or(config.twilio.auth_token).ok_or_else(|| {
+            let next = "give --token, or set TWILIO_AUTH_TOKEN or TWILIO_AUTH_TOKEN_FILE";
+            Stop::with(Exit::Usage, "webhooks need an auth token to be signed with", next)
+        })
     }
 
     /// What is sent, in order, disordered as asked.

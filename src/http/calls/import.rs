@@ -12,8 +12,12 @@ use crate::{
     transaction,
 };
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, SeqAccess, Visitor},
+};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// Calls to import.
@@ -21,7 +25,32 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ImportCalls {
     /// The rows, at most 100,000.
+    #[serde(deserialize_with = "rows_up_to_limit")]
     calls: Vec<ImportRow>,
+}
+
+/// Stops reading at the limit: a body may hold many more rows than memory should.
+fn rows_up_to_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ImportRow>, D::Error> {
+    struct Rows;
+    impl<'de> Visitor<'de> for Rows {
+        type Value = Vec<ImportRow>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {ROWS_MAX} rows")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
+            let mut read = Vec::new();
+            while let Some(row) = rows.next_element()? {
+                if read.len() >= ROWS_MAX {
+                    return Err(A::Error::custom(format!("has more than {ROWS_MAX} rows; split the import")));
+                }
+                read.push(row);
+            }
+            Ok(read)
+        }
+    }
+    from.deserialize_seq(Rows)
 }
 
 /// What an import of calls came to.
@@ -61,6 +90,7 @@ pub(in crate::http) struct SkippedRow {
         (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
     ))]
 pub(in crate::http) async fn import(post: Post<Write>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    let _alone = gateway.imports.acquire().await.map_err(|e| Problem::internal(&e))?;
     post.once(&gateway, gateway.config.limits.import_bytes_max, async |posted| {
         let accounts = Accounts::of(&gateway, &posted.key).await;
         let given = parse(&posted)?;
@@ -85,9 +115,6 @@ fn parse(posted: &Posted<Write>) -> Result<Vec<Given>, Problem> {
     let too_many = || Problem::new(ProblemKind::TooLarge, format!("an import has at most {ROWS_MAX} rows; split it"));
     if posted.expect_media_type(&["application/json", "application/x-ndjson"])? == "application/json" {
         let ImportCalls { calls } = body::parse_json(&posted.body)?;
-        if calls.len() > ROWS_MAX {
-            return Err(too_many());
-        }
         let given = |(at, row)| Given { number: at + 1, path: format!("calls[{at}]"), row };
         return Ok(calls.into_iter().enumerate().map(given).collect());
     }

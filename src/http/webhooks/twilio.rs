@@ -30,7 +30,6 @@ use std::sync::Arc;
         (status = 400, description = "Unreadable body, or a SID of the wrong shape"),
         (status = 403, description = "Signature refused or account unknown"),
         (status = 413, description = "Body over the limit"),
-        (status = 415, description = "Not a form"),
         (status = 503, description = "Could not be made durable; see Retry-After"),
     ))]
 pub(in crate::http) async fn status(
@@ -51,6 +50,23 @@ pub(in crate::http) async fn status(
     };
     gateway.metrics.delivery(Endpoint::TwilioStatus, answer);
     result.map(|_| HttpResponse::NoContent().finish())
+}
+
+/// The same by GET: everything is in the query string, which is signed with the URL.
+#[utoipa::path(get, path = "/webhooks/twilio/status", tag = "webhooks",
+    responses(
+        (status = 204, description = "Durable"),
+        (status = 400, description = "A SID of the wrong shape"),
+        (status = 403, description = "Signature refused or account unknown"),
+        (status = 413, description = "Body over the limit"),
+        (status = 503, description = "Could not be made durable; see Retry-After"),
+    ))]
+pub(in crate::http) async fn status_by_get(
+    request: HttpRequest,
+    payload: Payload,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    status(request, payload, gateway).await
 }
 
 async fn receive(request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Submitted, Problem> {

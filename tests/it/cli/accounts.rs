@@ -36,7 +36,14 @@ async fn a_key_opens_what_it_may(at: TestDatabase) {
     assert_eq!(ask(key).await, StatusCode::UNAUTHORIZED, "within a minute");
     let listed = run(&["keys", "list", "--tenant", "acme", "--json"]).expect(0).json();
     assert_eq!(listed["data"][0]["state"], "revoked");
-    run(&["keys", "create", "--tenant", "acme", "--name", "x", "--scopes", "operator"]).expect(2);
+    for tenant in ["acme", "default"] {
+        let operator = ["keys", "create", "--tenant", tenant, "--name", "x", "--scopes", "read,operator"];
+        run(&operator).expect(2).says(&["operator", "read, write, ingest, admin"]);
+    }
+    for name in ["", "a\nb", &"x".repeat(101)] {
+        run(&["keys", "create", "--name", name]).expect(2).says(&["--name"]);
+    }
+    run(&["keys", "create", "--name", &"x".repeat(100), "--scopes", "read,write,ingest,admin"]).expect(0);
 }
 
 const SID: &str = "AC000000000000000000000000000000aa";

@@ -11,7 +11,7 @@ fn what_is_in_force_is_shown_without_its_secrets() {
         .with("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001")
         .with("TWILIO_AUTH_TOKEN", "hush-token")
         .with("ONHOOK_API_KEY", "hush-key")
-        .with("ONHOOK_SECRET_KEY", "hush-secret-of-sixteen")
+        .with("ONHOOK_SECRET_KEY", "aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMiE=")
         .with("ONHOOK_AMI_URL", "ami://ann:hush-ami@pbx.example.com");
     for args in [&["config", "show"][..], &["config", "show", "--json"]] {
         let shown = shell.run(args).expect(0).stdout;

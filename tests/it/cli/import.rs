@@ -7,7 +7,12 @@ use crate::support::{
 };
 use serde_json::{Value, json};
 
-on_both!(leads_come_in_from_csv_and_ndjson, calls_that_never_ended_come_in, a_lead_is_written_and_deleted);
+on_both!(
+    leads_come_in_from_csv_and_ndjson,
+    calls_that_never_ended_come_in,
+    a_line_of_calls_is_one_object,
+    a_lead_is_written_and_deleted,
+);
 
 async fn leads_come_in_from_csv_and_ndjson(at: TestDatabase) {
     let shell = Shell::on(&at.place);
@@ -86,6 +91,20 @@ async fn calls_that_never_ended_come_in(at: TestDatabase) {
     );
     let fed = tokio::task::block_in_place(|| shell.feed(&["calls", "import", "-", "--json"], &row)).expect(1).json();
     assert_eq!((&fed["errors"][0]["field"], &fed["imported"]), (&"account".into(), &0.into()), "{fed}");
+}
+
+async fn a_line_of_calls_is_one_object(at: TestDatabase) {
+    let shell = Shell::on(&at.place);
+    let call = |n: u8| json!({ "provider_id": format!("CA{n:032}"), "created_at": "2026-01-01T10:00:00Z", "status": "ringing" });
+    // The fields in the order in which they are declared.
+    let list = json!([format!("CA{:032}", 2), "2026-01-01T10:00:00Z", "ringing", null, null, null, null, null, null]);
+    let lines = format!("{}\n{list}\n{} {{}}\n\n{}\n", call(1), call(3), call(4));
+    let fed = tokio::task::block_in_place(|| shell.feed(&["calls", "import", "-", "--json"], &lines)).expect(1).json();
+    assert_eq!((&fed["imported"], &fed["failed"]), (&2.into(), &2.into()), "{fed}");
+    let wrong = |at: usize| (fed["errors"][at]["line"].clone(), fed["errors"][at]["message"].to_string());
+    let ((list_line, list_message), (junk_line, junk_message)) = (wrong(0), wrong(1));
+    assert!(list_line == 2 && list_message.contains("an object is expected"), "{fed}");
+    assert!(junk_line == 3 && junk_message.contains("trailing characters"), "{fed}");
 }
 
 async fn a_lead_is_written_and_deleted(at: TestDatabase) {

@@ -20,6 +20,8 @@ on_both_gateways!(
     a_wrong_token_ends_with_4,
     any_disorder_ends_the_same_way,
     a_lost_completion_leaves_the_call_live,
+    what_the_configuration_says_need_not_be_repeated,
+    a_proxy_of_the_environment_is_not_asked,
 );
 
 async fn a_story_is_sent_and_does_what_it_says(gateway: Gateway) {
@@ -62,11 +64,42 @@ async fn a_lost_completion_leaves_the_call_live(gateway: Gateway) {
     assert_eq!(calls["data"][0]["deliveries"], 2);
 }
 
+async fn what_the_configuration_says_need_not_be_repeated(gateway: Gateway) {
+    let run = |shell: &Shell, args: &[&str]| {
+        let usual = ["replay", "answered", "--to", &gateway.address];
+        tokio::task::block_in_place(|| shell.run(&[&usual, args].concat()))
+    };
+    let shell = Shell::new()
+        .with("TWILIO_ACCOUNT_SID", ACCOUNT)
+        .with("TWILIO_AUTH_TOKEN_FILE", "token.txt")
+        .with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    shell.write("token.txt", &format!("{TOKEN}\n"));
+    run(&shell, &[]).expect(0);
+    run(&shell, &["--token", "another-token"]).expect(4);
+    run(&shell, &["--public-url", "https://elsewhere.example.com"]).expect(4);
+
+    let shell = Shell::new();
+    let twilio = format!("[twilio]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
+    shell.write("onhook.toml", &format!("public_url = \"{PUBLIC_URL}\"\n{twilio}"));
+    run(&shell, &[]).expect(0);
+}
+
+async fn a_proxy_of_the_environment_is_not_asked(gateway: Gateway) {
+    // Nobody listens at port 1.
+    let dead = "http://127.0.0.1:1";
+    let shell = Shell::new().with("HTTP_PROXY", dead).with("http_proxy", dead).with("ALL_PROXY", dead);
+    let shell = shell.with("TWILIO_AUTH_TOKEN", TOKEN).with("TWILIO_ACCOUNT_SID", ACCOUNT);
+    let replay = ["replay", "answered", "--to", &gateway.address, "--public-url", PUBLIC_URL];
+    for args in [&replay[..], &["healthcheck", "--url", &gateway.address]] {
+        tokio::task::block_in_place(|| shell.run(args)).expect(0);
+    }
+}
+
 on_both!(bodies_and_folders_are_sent_too);
 
 async fn bodies_and_folders_are_sent_too(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
-    let shell = Shell::new().with("TWILIO_AUTH_TOKEN", TOKEN);
+    let shell = Shell::new();
     let sid = "CA00000000000000000000000000000007";
     shell.write(
         "body.txt",
@@ -74,7 +107,9 @@ async fn bodies_and_folders_are_sent_too(at: TestDatabase) {
     );
     let webhook = format!("{}/webhooks/twilio/status", gateway.address);
     let run = |args: &[&str]| {
-        tokio::task::block_in_place(|| shell.run(&[&["replay", "--public-url", PUBLIC_URL], args].concat()))
+        tokio::task::block_in_place(|| {
+            shell.run(&[&["replay", "--token", TOKEN, "--public-url", PUBLIC_URL], args].concat())
+        })
     };
     run(&["body.txt", "--to", &webhook]).expect(0);
     assert_eq!(gateway.get(&format!("/v1/calls/{sid}")).await["status"], "busy");

@@ -8,7 +8,7 @@ use crate::support::{
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-on_both!(both_doors_show_the_same, lists_go_on_where_they_ended);
+on_both!(both_doors_show_the_same, lists_go_on_where_they_ended, a_wrong_cursor_does_not_begin_anew);
 
 async fn both_doors_show_the_same(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
@@ -36,6 +36,10 @@ async fn both_doors_show_the_same(at: TestDatabase) {
     assert_eq!(shown(&["calls", "list"]), gateway.get("/v1/calls").await);
     assert_eq!(shown(&["calls", "list", "--live"])["data"], json!([]));
     assert_eq!(shown(&["calls", "list", "--lead", "lead-42", "--status", "completed"]), gateway.get("/v1/calls").await);
+    for (flag, number) in [("--to", "+1 415 555-0101"), ("--from", "+1 (415) 555-0100")] {
+        assert_eq!(shown(&["calls", "list", flag, number]), gateway.get("/v1/calls").await);
+    }
+    assert_eq!(shown(&["calls", "list", "--to", "ann"])["data"], json!([]));
     assert_eq!(shown(&["leads", "show", "lead-42"]), gateway.get("/v1/leads/lead-42").await);
     assert_eq!(shown(&["leads", "list", "--status", "contacted"]), gateway.get("/v1/leads?status=contacted").await);
     assert_eq!(shown(&["leads", "show", "lead-42"])["status"], "contacted");
@@ -70,4 +74,24 @@ async fn lists_go_on_where_they_ended(at: TestDatabase) {
     }
     assert_eq!(all["data"], json!(seen));
     run(&["leads", "list", "--limit", "2"]).expect(0).says(&["--cursor lead-001"]);
+}
+
+async fn a_wrong_cursor_does_not_begin_anew(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let sid = "CA00000000000000000000000000000001";
+    for status in ["ringing", "busy"] {
+        let parameters = [("AccountSid", ACCOUNT), ("CallSid", sid), ("CallStatus", status)];
+        assert_eq!(gateway.callback("", &parameters).await.status(), StatusCode::NO_CONTENT);
+    }
+    let shell = Shell::on(&at.place);
+    let timeline = |args: &[&str]| {
+        tokio::task::block_in_place(|| shell.run(&[&["calls", "timeline", sid, "--json"], args].concat()))
+    };
+    for wrong in ["call_01", "1x", "", "99999999999999999999"] {
+        timeline(&["--cursor", wrong]).expect(2).says(&["--cursor"]);
+    }
+    let first = timeline(&["--limit", "1"]).expect(0).json();
+    let rest = timeline(&["--cursor", first["next_cursor"].as_str().unwrap()]).expect(0).json();
+    assert_eq!((rest["data"].as_array().unwrap().len(), &rest["next_cursor"]), (1, &json!(null)), "{rest}");
+    assert_ne!(rest["data"][0], first["data"][0]);
 }
