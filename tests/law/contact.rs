@@ -287,3 +287,11 @@ fn the_last_contact_is_the_users_or_ours_whichever_is_later() {
     assert_eq!([last(None, None), last(Some(3), None), last(None, Some(3))], [None, Some(3), Some(3)]);
     assert_eq!([last(Some(3), Some(4)), last(Some(4), Some(3))], [Some(4), Some(4)]);
 }
+
+#[test]
+fn an_inbound_call_that_dialed_nobody_took_place_but_is_no_contact() {
+    assert_eq!(contacted(STRICT, &[inbound(&talked())]), None);
+    let entry = ("CA-root".to_owned(), Status::Completed, 20 * SECOND, 17);
+    assert_eq!(activity(&[inbound(&talked())]), Some(entry));
+    assert_eq!(activity(&[inbound(&[linked(), answered(3)])]), None, "not while it lives");
+}

@@ -97,7 +97,8 @@ async fn a_line_of_calls_is_one_object(at: TestDatabase) {
     let shell = Shell::on(&at.place);
     let call = |n: u8| json!({ "provider_id": format!("CA{n:032}"), "created_at": "2026-01-01T10:00:00Z", "status": "ringing" });
     // The fields in the order in which they are declared.
-    let list = json!([format!("CA{:032}", 2), ACCOUNT, null, "2026-01-01T10:00:00Z", "ringing", null, null, null, null]);
+    let list =
+        json!([format!("CA{:032}", 2), ACCOUNT, null, "2026-01-01T10:00:00Z", "ringing", null, null, null, null]);
     let lines = format!("{}\n{list}\n{} {{}}\n\n{}\n", call(1), call(3), call(4));
     let fed = tokio::task::block_in_place(|| shell.feed(&["calls", "import", "-", "--json"], &lines)).expect(1).json();
     assert_eq!((&fed["imported"], &fed["failed"]), (&2.into(), &2.into()), "{fed}");
