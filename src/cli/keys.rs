@@ -43,7 +43,7 @@ pub struct Create {
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read", value_parser = grantable)]
     scopes: Vec<Scope>,
     /// How long it is valid, such as 30d [default: until revoked]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires: Option<std::time::Duration>,
 }
 
@@ -75,6 +75,15 @@ impl Keys {
             Self::List(list) => list.run(&mut desk).await,
             Self::Revoke(revoke) => revoke.run(&mut desk).await,
         }
+    }
+}
+
+/// A key that has expired when it is made opens nothing.
+fn lifetime(text: &str) -> Result<std::time::Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(lasts) if lasts.as_millis() > 0 => Ok(lasts),
+        Ok(_) => Err("the key would have expired already".into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

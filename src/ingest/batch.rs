@@ -10,7 +10,7 @@ use crate::{
         effect::{self, EffectKind},
         id::new_id,
         lead::LegView,
-        signal::{Claim, Signal},
+        signal::{Claim, Field, Signal},
         state::Status,
         time::{Millis, rfc3339},
     },
@@ -100,7 +100,7 @@ fn keys_of(submissions: &[Submission]) -> Vec<LegKey> {
                 account: signal.leg.account.clone(),
             };
             keys.insert(key(&signal.leg.provider_id));
-            if let Some(parent) = signal.details.get(&crate::domain::signal::Field::ParentId) {
+            if let Some(parent) = signal.details.get(&Field::ParentId) {
                 keys.insert(key(parent));
             }
         }
@@ -339,7 +339,7 @@ impl Leg {
 
     /// The key of the conversation's root: the parent, or the leg itself.
     pub(super) fn root(&self) -> LegKey {
-        let parent = self.call.detail(crate::domain::signal::Field::ParentId);
+        let parent = self.call.detail(Field::ParentId);
         LegKey { provider_id: parent.unwrap_or(&self.row.provider_id).to_owned(), ..self.key() }
     }
 

@@ -16,6 +16,7 @@ async fn a_key_opens_what_it_may(at: TestDatabase) {
     run(&["tenants", "add", "acme", "--name", "Acme Ltd"]).expect(0);
     run(&["tenants", "add", "acme"]).expect(1).says(&["acme already"]);
     run(&["tenants", "add", "Acme Ltd"]).expect(2);
+    run(&["keys", "create", "--name", "late", "--expires", "0s"]).expect(2).says(&["expired already"]);
     let made = run(&["keys", "create", "--tenant", "acme", "--name", "crm", "--scopes", "read,write", "--json"])
         .expect(0)
         .json();
