@@ -188,7 +188,7 @@ impl Batch {
             let from = was.then(|| leg.status());
             // Taken out, so that a second copy in the same batch counts as repeated.
             let step = match known.remove(&id) {
-                Some(0) => leg.absorb(signal),
+                Some((0, received_ms)) => leg.absorb(&Signal { received_ms, ..signal.clone() }),
                 Some(_) => leg.fold_anew(tx).await?,
                 None => Step::Repeated,
             };
@@ -198,12 +198,13 @@ impl Batch {
         Ok(())
     }
 
-    /// Stores signals, each identity once with the earliest copy. Answers which are new (0) or newly found to be earlier.
+    /// Stores signals, each identity once. Answers which are new (0) or newly found to be earlier, and when the earliest
+    /// copy was received: that one counts, whichever stands first in the batch.
     async fn insert_signals(
         &self,
         tx: &mut Tx,
         said: &[(&Submission, &Signal)],
-    ) -> Result<HashMap<(LegKey, String), i64>, StoreError> {
+    ) -> Result<HashMap<(LegKey, String), (i64, Millis)>, StoreError> {
         let mut rows: BTreeMap<(LegKey, String), SignalRow> = BTreeMap::new();
         for (submission, signal) in said {
             let delivery_id = submission.delivery.as_ref().map(|d| d.id.as_str());
@@ -215,6 +216,8 @@ impl Batch {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
+        let received: HashMap<(LegKey, String), Millis> =
+            rows.iter().map(|(id, row)| (id.clone(), row.received_ms)).collect();
         let rows: Vec<SignalRow> = rows.into_values().collect();
         let inserted = signals::insert(tx, &rows).await?;
         let key = |i: &signals::Inserted| LegKey {
@@ -222,7 +225,8 @@ impl Batch {
             provider_id: i.provider_id.clone(),
             account: i.account.clone(),
         };
-        Ok(inserted.into_iter().map(|i| ((key(&i), i.identity), i.earlier)).collect())
+        let fresh = inserted.into_iter().map(|i| ((key(&i), i.identity), i.earlier));
+        Ok(fresh.filter_map(|(id, earlier)| received.get(&id).map(|at| (id.clone(), (earlier, *at)))).collect())
     }
 
     /// Writes signals of our own about legs of this batch (links) and lets the calls absorb them.

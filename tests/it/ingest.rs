@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 on_both!(
     copies_within_one_batch_count_once,
     a_copy_received_earlier_folds_the_call_anew,
+    of_copies_in_one_batch_the_earliest_counts,
     two_nodes_converge_on_one_conversation,
     a_corrected_conversation_alternates_its_effects,
     an_announcement_is_used_up_by_the_call_it_announced,
@@ -140,6 +141,36 @@ async fn a_copy_received_earlier_folds_the_call_anew(at: TestDatabase) {
     let row = the_call(&at.db, CALL).await;
     assert_eq!((row.ended_at_ms, row.created_at_ms), (Some(START_MS + 5_000), START_MS + 5_000));
     assert_eq!(row.answered_at_ms, Some(START_MS + 1_000));
+}
+
+/// Requests are queued in another order than they were received in: the row must be what its stored signals fold to.
+async fn of_copies_in_one_batch_the_earliest_counts(at: TestDatabase) {
+    let (ingest, writer) = Ingest::new(Parts {
+        db: at.db.clone(),
+        clock: ManualClock::new(START_MS).shared(),
+        rng: StdRng::seed_from_u64(1),
+        rules: rules(),
+        metrics: Metrics::new(),
+    });
+    let late = Signal { received_ms: START_MS + 9_000, ..signal(CALL, completed(4), None, None) };
+    let early = Signal { received_ms: START_MS + 5_000, ..late.clone() };
+    let mut waiting = Vec::new();
+    for (place, signal) in [late, early].into_iter().enumerate() {
+        let door = ingest.clone();
+        waiting.push(tokio::spawn(async move { door.submit(submission(signal, &place.to_string())).await.unwrap() }));
+        while ingest.waiting() <= place {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Only now is there a writer: it takes both in one batch, the late one first.
+    tokio::spawn(writer.run());
+    for submitted in waiting {
+        assert_eq!(submitted.await.unwrap(), Submitted::Stored);
+    }
+    let row = the_call(&at.db, CALL).await;
+    assert_eq!((row.ended_at_ms, row.created_at_ms), (Some(START_MS + 5_000), START_MS + 5_000));
+    let report = onhook::check::check(&at.db, &rules()).await.unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
 }
 
 async fn two_nodes_converge_on_one_conversation(at: TestDatabase) {

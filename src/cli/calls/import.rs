@@ -1,4 +1,4 @@
-//! Importing the user's own calls that are not over as far as he knows, so that they will be looked after.
+//! Importing the user's own calls that are not over as far as he knows. They are due at once.
 
 use crate::{
     app,

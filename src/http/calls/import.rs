@@ -56,7 +56,7 @@ fn rows_up_to_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ImportRow>
 /// What an import of calls came to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ImportedCalls {
-    /// How many rows are looked after from now on.
+    /// How many rows were taken: their calls are due at once.
     #[schema(example = 17)]
     imported: usize,
     /// The rows that were left out.
@@ -76,7 +76,7 @@ pub(in crate::http) struct SkippedRow {
     reason: String,
 }
 
-/// Imports calls that are not over as far as you know, so that they are looked after and end.
+/// Imports calls that are not over as far as you know. They are due at once; a callback that still comes ends them.
 ///
 /// Rows that have ended are skipped. If a field of any row is wrong nothing is imported. Importing a row again is
 /// harmless. NDJSON has one row per line.
