@@ -9,6 +9,7 @@ mod docs;
 mod durability;
 mod http;
 mod ingest;
+mod recipe;
 mod store;
 mod stories;
 mod support;
