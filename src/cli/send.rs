@@ -2,7 +2,7 @@
 
 use crate::{
     story::Request,
-    twilio::{STATUS_PATH, signal::Method},
+    twilio::{STATUS_PATH, door::Method},
 };
 use anyhow::{Context, Result};
 use reqwest::{Client, StatusCode, header, redirect};

@@ -8,10 +8,7 @@ use crate::{
         Db, StoreError,
         deliveries::{self, APPLIED, DeliveryRow},
     },
-    twilio::{
-        form::Form,
-        signal::{Method, read_status},
-    },
+    twilio::door::{self, Door, Method, Parameters},
 };
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -101,17 +98,12 @@ async fn again(ingest: Ingest, row: DeliveryRow) -> bool {
 /// Reads a stored delivery again.
 fn read(row: DeliveryRow) -> Result<Submission, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let method: Method = row.method.parse()?;
-    let query = Form::parse(&row.query).map_err(|e| text(&e))?;
-    let body = Form::parse(&row.body).map_err(|e| text(&e))?;
-    let read = read_status(method, &query, &body, row.received_ms).map_err(|e| text(&e))?;
+    let (door, method): (Door, Method) = (row.source.parse()?, row.method.parse()?);
+    let parameters = Parameters::parse(method, &row.query, &row.body).map_err(|e| text(&e))?;
+    let said = door::read(door, &parameters, row.received_ms).map_err(|e| text(&e))?;
     let delivery = DeliveryRow { state: APPLIED.to_owned(), reason: None, retry_at_ms: None, ..row };
-    Ok(Submission {
-        tenant: delivery.tenant.clone(),
-        provider: "twilio",
-        delivery: Some(delivery),
-        signals: vec![read.signal],
-    })
+    let tenant = delivery.tenant.clone();
+    Ok(Submission { tenant, provider: "twilio", delivery: Some(delivery), signals: said.signals })
 }
 
 const POLL: Duration = Duration::from_secs(5);

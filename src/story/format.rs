@@ -1,7 +1,7 @@
 //! The file of a story: what it holds, and what is checked before it is played.
 
 use super::{StoryError, expected::Expected};
-use crate::{domain::time::Millis, twilio::signal::Method};
+use crate::{domain::time::Millis, twilio::door::Method};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::BTreeMap;
 

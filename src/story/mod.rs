@@ -16,8 +16,8 @@ use crate::{
     domain::time::{Millis, SECOND},
     twilio::{
         STATUS_PATH,
+        door::Method,
         form::{Form, FormError},
-        signal::Method,
         signature,
     },
 };

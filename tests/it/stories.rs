@@ -3,7 +3,7 @@
 use crate::support::gateway::{ACCOUNT, Gateway, PUBLIC_URL, START_MS, TOKEN, on_both_gateways};
 use onhook::{
     story::{Play, Request, Story, disorder, embedded},
-    twilio::signal::Method,
+    twilio::door::Method,
 };
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::StatusCode;

@@ -18,6 +18,7 @@ on_both_gateways!(
     announced_calls_are_matched_once,
     numbers_find_their_lead,
     repeated_deliveries_are_bounded_in_the_timeline,
+    a_probe_says_whether_it_verifies_and_leaves_nothing,
 );
 
 const CALL: &str = "CA00000000000000000000000000000042";
@@ -204,4 +205,12 @@ async fn repeated_deliveries_are_bounded_in_the_timeline(gateway: Gateway) {
     assert_eq!(row["deliveries"], 1);
     let timeline = gateway.get(&format!("/v1/calls/{CALL}/timeline?limit=200")).await;
     assert_eq!(timeline["data"].as_array().unwrap().len(), 21, "one step and twenty repetitions");
+}
+
+/// What `onhook doctor` asks through the public URL.
+async fn a_probe_says_whether_it_verifies_and_leaves_nothing(gateway: Gateway) {
+    let probe = format!("AccountSid={ACCOUNT}&CallSid={CALL}&CallStatus=ringing&OnhookProbe=1");
+    assert_eq!(gateway.post_signed(TOKEN, "", probe.as_bytes()).await.status(), 204);
+    assert_eq!(gateway.post_signed("another-token", "", probe.as_bytes()).await.status(), 403);
+    assert_eq!(gateway.ask(Method::GET, &format!("/v1/calls/{CALL}"), None).await.0, 404, "nothing was stored");
 }

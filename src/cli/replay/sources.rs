@@ -3,7 +3,7 @@
 use crate::{
     cli::exit::{Exit, Stop},
     story::{self, Request, Story},
-    twilio::{STATUS_PATH, signal::Method},
+    twilio::{STATUS_PATH, door::Method},
 };
 use anyhow::{Context, Result};
 use std::{

@@ -3,11 +3,15 @@
 use super::form;
 use onhook::{
     domain::{
-        signal::{Claim, Field, LinkRank, Told, Witness},
+        signal::{Claim, Field, LinkRank, Signal, Told, Witness},
         state::{HangupCause, Live, Outcome},
         time::{DAY, Millis, parse_rfc2822},
     },
-    twilio::signal::{Method, StatusDelivery, Unreadable, account_sid, read_status},
+    twilio::{
+        door::{self, Door, Method, Parameters},
+        form::Form,
+        reading::Unreadable,
+    },
 };
 use proptest::prelude::*;
 
@@ -19,10 +23,24 @@ fn received_ms() -> Millis {
     parse_rfc2822(TIMESTAMP).unwrap() + 350
 }
 
+/// What a status callback says: one signal, and what was left out.
+#[derive(Debug)]
+struct StatusDelivery {
+    signal: Signal,
+    noted: Vec<String>,
+}
+
+fn read_status(method: Method, query: Form, body: Form, received_ms: Millis) -> Result<StatusDelivery, Unreadable> {
+    let said = door::read(Door::Status, &Parameters { method, query, body }, received_ms)?;
+    let [signal] = said.signals.try_into().unwrap();
+    assert_eq!(said.provider_id, signal.leg.provider_id);
+    Ok(StatusDelivery { signal, noted: said.noted })
+}
+
 /// Reads a POST with these parameters besides the two identifiers.
 fn read(query: &str, more: &str) -> Result<StatusDelivery, Unreadable> {
     let body = form(&format!("CallSid={CALL}&AccountSid={ACCOUNT}&{more}"));
-    read_status(Method::Post, &form(query), &body, received_ms())
+    read_status(Method::Post, form(query), body, received_ms())
 }
 
 fn claim(more: &str) -> Claim {
@@ -93,11 +111,15 @@ fn one_callback_is_one_signal_with_everything_it_says() {
 fn a_get_has_everything_in_its_query() {
     let query = form(&format!("lead_id=lead-42&CallSid={CALL}&AccountSid={ACCOUNT}&CallStatus=ringing"));
     let body = form("CallStatus=completed&CallSid=x");
-    let delivery = read_status(Method::Get, &query, &body, received_ms()).unwrap();
+    let delivery = read_status(Method::Get, query.clone(), body.clone(), received_ms()).unwrap();
     assert_eq!(delivery.signal.claim, Claim::Live(Live::Ringing));
     assert_eq!(delivery.signal.link.unwrap().lead_id, "lead-42");
-    assert_eq!(account_sid(Method::Get, &query, &body).as_deref(), Some(ACCOUNT));
-    assert_eq!(account_sid(Method::Post, &query, &body), None);
+    let sid = |method| {
+        let parameters = Parameters { method, query: query.clone(), body: body.clone() };
+        parameters.account_sid().map(|sid| sid.into_owned())
+    };
+    assert_eq!(sid(Method::Get).as_deref(), Some(ACCOUNT));
+    assert_eq!(sid(Method::Post), None);
 }
 
 #[test]
@@ -213,19 +235,19 @@ fn what_is_too_long_or_no_link_is_left_out_and_noted() {
 #[test]
 fn a_callback_of_no_call_is_unreadable_and_says_why() {
     let unreadable =
-        |body: &str| read_status(Method::Post, &form(""), &form(body), received_ms()).unwrap_err().to_string();
-    assert_eq!(unreadable(""), "read the status callback: CallSid is missing, it should be CA and 32 hex digits");
+        |body: &str| read_status(Method::Post, form(""), form(body), received_ms()).unwrap_err().to_string();
+    assert_eq!(unreadable(""), "read the webhook: CallSid is missing, it should be CA and 32 hex digits");
     assert_eq!(
         unreadable(&format!("CallSid={CALL}&AccountSid=")),
-        "read the status callback: AccountSid is missing, it should be AC and 32 hex digits"
+        "read the webhook: AccountSid is missing, it should be AC and 32 hex digits"
     );
     assert_eq!(
         unreadable(&format!("CallSid={CALL}&AccountSid={ACCOUNT}")),
-        "read the status callback: CallStatus is missing, it should be a status such as completed"
+        "read the webhook: CallStatus is missing, it should be a status such as completed"
     );
     assert_eq!(
         unreadable("CallSid=CA12'%00"),
-        "read the status callback: CallSid is \"CA12'\u{fffd}\", it should be CA and 32 hex digits"
+        "read the webhook: CallSid is \"CA12'\u{fffd}\", it should be CA and 32 hex digits"
     );
     let wrong =
         ["ca0123456789abcdef0123456789abcdef", ACCOUNT, "CA0123456789abcdef0123456789abcdeg", &format!("{CALL}0")];
@@ -249,7 +271,7 @@ proptest! {
     ) {
         let mut encoded = url::form_urlencoded::Serializer::new(format!("CallSid={CALL}&AccountSid={ACCOUNT}"));
         let encoded = encoded.extend_pairs(values).finish();
-        if let Ok(delivery) = read_status(Method::Get, &form(&encoded), &form(""), received_ms) {
+        if let Ok(delivery) = read_status(Method::Get, form(&encoded), form(""), received_ms) {
             let signal = serde_json::to_string(&delivery.signal).unwrap();
             prop_assert!(!signal.contains("\\u0000"), "a NUL is left: {}", signal);
             prop_assert!(delivery.signal.details.values().all(|value| value.len() <= 2_000));

@@ -9,8 +9,7 @@ use onhook::{
     },
     story::{Play, Request, Story, StoryError, disorder, embedded},
     twilio::{
-        form::Form,
-        signal::{Method, account_sid, read_status},
+        door::{self, Door, Method, Parameters},
         signature::{self, Origins, Verdict},
     },
 };
@@ -107,15 +106,15 @@ fn leg(provider_id: &str, call: &Call) -> LegView {
     }
 }
 
-fn forms(request: &Request) -> (Form, Form) {
-    (Form::parse(request.query.as_bytes()).unwrap(), Form::parse(&request.body).unwrap())
+fn parameters(request: &Request) -> Parameters {
+    Parameters::parse(request.method, request.query.as_bytes(), &request.body).unwrap()
 }
 
 fn read(request: &Request, received_ms: Millis) -> Signal {
-    let (query, body) = forms(request);
-    let delivery = read_status(request.method, &query, &body, received_ms).unwrap();
-    assert_eq!(delivery.noted, [] as [&str; 0], "{request:?}");
-    delivery.signal
+    let said = door::read(Door::Status, &parameters(request), received_ms).unwrap();
+    assert_eq!(said.noted, [] as [&str; 0], "{request:?}");
+    let [signal] = said.signals.try_into().unwrap();
+    signal
 }
 
 /// Every story, played in its own order, ends as it says it does: rows, timelines, lead.
@@ -209,14 +208,14 @@ fn every_request_verifies_and_says_whose_it_is() {
         for request in story.requests(PLAY) {
             let (url, signature) = request.signed(base, "token").unwrap();
             assert!(url.starts_with("https://hook.example/calls/webhooks/twilio/status"), "{url}");
-            let (query, body) = forms(&request);
+            let parameters = parameters(&request);
             let signed = signature::Request {
                 origins: &origins,
                 path_and_query: &request.path_and_query(),
-                form: (request.method == Method::Post).then_some(&body),
+                form: (request.method == Method::Post).then_some(&parameters.body),
             };
             assert_eq!(signed.verify(["token"], Some(&signature)), Verdict::Verified, "{}", story.name);
-            assert_eq!(account_sid(request.method, &query, &body).as_deref(), Some(ACCOUNT));
+            assert_eq!(parameters.account_sid().as_deref(), Some(ACCOUNT));
         }
     }
 }
@@ -229,7 +228,7 @@ fn bodies_are_such_as_twilio_sends() {
     for story in embedded().unwrap() {
         let mut seen = BTreeSet::new();
         for request in story.requests(PLAY) {
-            let (query, body) = forms(&request);
+            let Parameters { query, body, .. } = parameters(&request);
             let (raw, form) = match request.method {
                 Method::Post => (String::from_utf8(request.body.clone()).unwrap(), body),
                 Method::Get => (request.query.clone(), query),

@@ -1,0 +1,103 @@
+//! The doors: which webhook of Twilio's goes to which path, and what each says.
+//!
+//! A delivery is stored with its door and its raw bytes, and [`read`] is all that is needed to read it: when it comes,
+//! when it is tried again, and when it is taken out of quarantine.
+
+use super::{
+    form::{Form, FormError},
+    reading::Unreadable,
+    signal::read_status,
+};
+use crate::domain::{
+    signal::{Claim, Signal},
+    time::Millis,
+    words,
+};
+use std::borrow::Cow;
+
+words! {
+    /// A webhook of Twilio's. The word is stored with each delivery as its source.
+    pub enum Door {
+        /// Status callbacks of calls and of dialed nouns.
+        Status = "twilio/status",
+    }
+}
+
+impl Door {
+    /// The path below the public URL.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Status => super::STATUS_PATH,
+        }
+    }
+}
+
+words! {
+    /// How a webhook was sent.
+    pub enum Method {
+        /// Everything is in the query string.
+        Get = "GET",
+        /// Twilio's parameters are in the body, ours in the query string.
+        Post = "POST",
+    }
+}
+
+/// A webhook's parameters, decoded.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// How it was sent.
+    pub method: Method,
+    /// The query string of the URL.
+    pub query: Form,
+    /// The body of a POST; empty for a GET.
+    pub body: Form,
+}
+
+impl Parameters {
+    /// Decodes the raw query string and body.
+    pub fn parse(method: Method, query: &[u8], body: &[u8]) -> Result<Self, FormError> {
+        Ok(Self { method, query: Form::parse(query)?, body: Form::parse(body)? })
+    }
+
+    /// Where Twilio's own parameters are.
+    pub const fn of_twilio(&self) -> &Form {
+        match self.method {
+            Method::Get => &self.query,
+            Method::Post => &self.body,
+        }
+    }
+
+    /// The account a webhook claims to be of. Nothing is proved by it: it chooses the tokens to verify with.
+    pub fn account_sid(&self) -> Option<Cow<'_, str>> {
+        self.of_twilio().first("AccountSid")
+    }
+}
+
+/// What a delivery says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The call the delivery is filed under.
+    pub provider_id: String,
+    /// What happened, in the order it is to be told.
+    pub signals: Vec<Signal>,
+    /// What was left out and why, for whoever looks at the delivery. Shows no numbers of people.
+    pub noted: Vec<String>,
+}
+
+impl Said {
+    /// The status words that nobody knows.
+    pub fn unknown_words(&self) -> impl Iterator<Item = &str> {
+        self.signals.iter().filter_map(|signal| match &signal.claim {
+            Claim::Unknown(word) => Some(word.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Reads what came through a door. `received_ms` is when it first reached us.
+pub fn read(door: Door, parameters: &Parameters, received_ms: Millis) -> Result<Said, Unreadable> {
+    let (twilio, query) = (parameters.of_twilio(), &parameters.query);
+    match door {
+        Door::Status => read_status(twilio, query, received_ms),
+    }
+}
