@@ -7,10 +7,11 @@
 //! What stands between scheme and path is the part nobody agrees on: Twilio drops the port of voice callbacks over
 //! HTTPS and keeps it over HTTP, and a proxy changes what we see of either. So every spelling in [`Origins`] is tried.
 
-use super::form::Form;
+use super::form::{Form, FormError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 /// The beginnings a signed URL may have: scheme, host, with and without a port, and the public path prefix.
@@ -119,6 +120,31 @@ pub fn sign(token: &str, url: &str, form: Option<&Form>) -> String {
     STANDARD.encode(feed(keyed(token.as_bytes()), &[url], &parameters).finalize().into_bytes())
 }
 
+/// Whether a body is the one that was signed, where it is not a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyHash {
+    /// The query has no [`BODY_SHA256`]: nothing says which body was signed.
+    Missing,
+    /// The body is the one whose hash is in the query.
+    Same,
+    /// It is another body, or what stands there is no SHA-256.
+    Different,
+}
+
+/// Compares a body that is not a form, such as JSON, with the hash that Twilio adds to the query of such a webhook.
+/// The signature covers the URL and with it the hash, so both have to be checked: [`Request::verify`] with `form: None`,
+/// and this. `query` is the raw query string without its question mark; of several hashes the first counts, as in
+/// Twilio's SDKs.
+pub fn body_sha256(query: &str, body: &[u8]) -> Result<BodyHash, FormError> {
+    let query = Form::parse(query.as_bytes())?;
+    let Some((_, told)) = query.pairs().find(|(name, _)| *name == BODY_SHA256.as_bytes()) else {
+        return Ok(BodyHash::Missing);
+    };
+    let mut hash = [0; 32];
+    let is_same = hex::decode_to_slice(told, &mut hash).is_ok() && hash == *Sha256::digest(body);
+    Ok(if is_same { BodyHash::Same } else { BodyHash::Different })
+}
+
 /// By name, not by name and value joined: `Sid=CA1` comes before `SidAccount=AC1` whatever the values are.
 fn sorted(form: &Form) -> Vec<(&[u8], &[u8])> {
     let mut pairs: Vec<_> = form.pairs().collect();
@@ -156,6 +182,8 @@ fn feed(mut mac: Hmac<Sha1>, url: &[&str], parameters: &[(&[u8], &[u8])]) -> Hma
     mac
 }
 
+/// The query parameter with the hexadecimal SHA-256 of a body that is not a form.
+pub const BODY_SHA256: &str = "bodySHA256";
 /// SHA-1 makes 20 bytes.
 const SIGNATURE_BYTES: usize = 20;
 /// A host name of 253 bytes, a colon and a port.

@@ -3,7 +3,7 @@
 use super::form;
 use onhook::twilio::{
     form::Form,
-    signature::{Origins, Request, Verdict, sign},
+    signature::{BodyHash, Origins, Request, Verdict, body_sha256, sign},
 };
 use proptest::prelude::*;
 use url::Url;
@@ -110,6 +110,24 @@ fn the_prefix_of_the_public_url_is_signed_and_the_query_is_left_alone() {
     let signature = sign(TOKEN, "https://hook.example/prefix/x?a=1&b=2", Some(&form));
     assert_eq!(verify(&origins, "/x?b=2&a=1", Some(&form), &signature), Verdict::Mismatch, "re-sorted");
     assert_eq!(verify(&origins, "/x?a=1&b=%32", Some(&form), &signature), Verdict::Mismatch, "re-encoded");
+}
+
+/// The body of the SDKs' vector whose hash is in the signed URL.
+#[test]
+fn a_body_that_is_no_form_is_the_one_whose_hash_was_signed() {
+    let hash = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+    let body = br#"{"property": "value", "boolean": true}"#;
+    let of = |query: &str, body: &[u8]| body_sha256(query, body).unwrap();
+    assert_eq!(of(&format!("foo=1&bar=2&bodySHA256={hash}"), body), BodyHash::Same);
+    assert_eq!(of(&format!("bodySHA256={hash}"), br#"{"property":"value","boolean":true}"#), BodyHash::Different);
+    assert_eq!(of(&format!("bodySHA256={hash}&bodySHA256=0"), body), BodyHash::Same, "the first one counts");
+    assert_eq!(of(&format!("bodysha256={hash}"), body), BodyHash::Missing);
+    assert_eq!(of("", body), BodyHash::Missing);
+    for hash in ["", "0a1ff7", "not hexadecimal", &format!("{hash}00")] {
+        assert_eq!(of(&format!("bodySHA256={hash}"), body), BodyHash::Different, "{hash}");
+    }
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(of(&format!("bodySHA256={empty}"), b""), BodyHash::Same);
 }
 
 #[test]
