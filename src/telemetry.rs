@@ -83,6 +83,18 @@ words! {
     pub enum Endpoint {
         /// `/webhooks/twilio/status`.
         TwilioStatus = "twilio_status",
+        /// `/webhooks/twilio/voice`.
+        TwilioVoice = "twilio_voice",
+        /// `/webhooks/twilio/dial`.
+        TwilioDial = "twilio_dial",
+        /// `/webhooks/twilio/recording`.
+        TwilioRecording = "twilio_recording",
+        /// `/webhooks/twilio/amd`.
+        TwilioAmd = "twilio_amd",
+        /// `/webhooks/twilio/debugger`.
+        TwilioDebugger = "twilio_debugger",
+        /// `/webhooks/twilio/events`.
+        TwilioEvents = "twilio_events",
     }
 }
 

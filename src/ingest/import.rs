@@ -155,6 +155,7 @@ pub async fn submit(
         provider,
         delivery: None,
         signals: calls.iter().cloned().map(Signal::from).collect(),
+        ask: Vec::new(),
     };
     let mut refused = Vec::new();
     for chunk in calls.chunks(CHUNK_CALLS) {

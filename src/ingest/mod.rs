@@ -19,7 +19,7 @@ pub use unapplied::{Reread, Retry};
 pub use writer::Writer;
 
 use crate::{
-    domain::{deadline::Limits, lead::ContactPolicy, signal::Signal},
+    domain::{deadline::Limits, id::Leg, lead::ContactPolicy, signal::Signal},
     store::{
         StoreError,
         deliveries::{APPLIED, DeliveryRow},
@@ -49,6 +49,8 @@ pub struct Submission {
     pub delivery: Option<DeliveryRow>,
     /// What it says.
     pub signals: Vec<Signal>,
+    /// Live calls to be asked about now, because something about them may have been lost. Names nothing that is new.
+    pub ask: Vec<Leg>,
 }
 
 /// A verified delivery, as received.

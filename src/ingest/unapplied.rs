@@ -103,7 +103,7 @@ fn read(row: DeliveryRow) -> Result<Submission, String> {
     let said = door::read(door, &parameters, row.received_ms).map_err(|e| text(&e))?;
     let delivery = DeliveryRow { state: APPLIED.to_owned(), reason: None, retry_at_ms: None, ..row };
     let tenant = delivery.tenant.clone();
-    Ok(Submission { tenant, provider: "twilio", delivery: Some(delivery), signals: said.signals })
+    Ok(Submission { tenant, provider: "twilio", delivery: Some(delivery), signals: said.signals, ask: said.ask })
 }
 
 const POLL: Duration = Duration::from_secs(5);

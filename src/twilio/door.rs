@@ -4,11 +4,15 @@
 //! when it is tried again, and when it is taken out of quarantine.
 
 use super::{
+    amd::read_amd,
+    dial::read_dial,
     form::{Form, FormError},
     reading::Unreadable,
-    signal::read_status,
+    recording::read_recording,
+    signal::{read_status, read_voice},
 };
 use crate::domain::{
+    id::Leg,
     signal::{Claim, Signal},
     time::Millis,
     words,
@@ -20,6 +24,18 @@ words! {
     pub enum Door {
         /// Status callbacks of calls and of dialed nouns.
         Status = "twilio/status",
+        /// Requests for TwiML: what is to be done with a call. Answered with TwiML.
+        Voice = "twilio/voice",
+        /// What came of a `<Dial>` (its `action`). Answered with TwiML.
+        Dial = "twilio/dial",
+        /// Recordings (`recordingStatusCallback`).
+        Recording = "twilio/recording",
+        /// Who or what answered (`amdStatusCallback`, `AsyncAmdStatusCallback`).
+        Amd = "twilio/amd",
+        /// Errors and warnings of Twilio's Debugger.
+        Debugger = "twilio/debugger",
+        /// A webhook sink of Event Streams: many events in one JSON array, each of which is a delivery of its own.
+        Events = "twilio/events",
     }
 }
 
@@ -28,6 +44,12 @@ impl Door {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Status => super::STATUS_PATH,
+            Self::Voice => "/webhooks/twilio/voice",
+            Self::Dial => "/webhooks/twilio/dial",
+            Self::Recording => "/webhooks/twilio/recording",
+            Self::Amd => "/webhooks/twilio/amd",
+            Self::Debugger => "/webhooks/twilio/debugger",
+            Self::Events => "/webhooks/twilio/events",
         }
     }
 }
@@ -78,8 +100,10 @@ impl Parameters {
 pub struct Said {
     /// The call the delivery is filed under.
     pub provider_id: String,
-    /// What happened, in the order it is to be told.
+    /// What happened, in the order it is to be told. At most one signal for each leg.
     pub signals: Vec<Signal>,
+    /// Calls whose truth has to be asked for now: something about them may have been lost on the way.
+    pub ask: Vec<Leg>,
     /// What was left out and why, for whoever looks at the delivery. Shows no numbers of people.
     pub noted: Vec<String>,
 }
@@ -94,10 +118,16 @@ impl Said {
     }
 }
 
-/// Reads what came through a door. `received_ms` is when it first reached us.
+/// Reads what came through a door that takes forms. `received_ms` is when it first reached us.
 pub fn read(door: Door, parameters: &Parameters, received_ms: Millis) -> Result<Said, Unreadable> {
     let (twilio, query) = (parameters.of_twilio(), &parameters.query);
     match door {
         Door::Status => read_status(twilio, query, received_ms),
+        Door::Voice => read_voice(twilio, query, received_ms),
+        Door::Dial => read_dial(twilio, query, received_ms),
+        Door::Recording => read_recording(twilio, query, received_ms),
+        Door::Amd => read_amd(twilio, query, received_ms),
+        // Built in the next steps.
+        Door::Debugger | Door::Events => Err(Unreadable::Missing { field: "body", allowed: "readable" }),
     }
 }

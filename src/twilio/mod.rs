@@ -3,9 +3,12 @@
 //! A webhook comes through a [`door`]; its bytes are decoded by [`form`], proved to be Twilio's by [`signature`], and
 //! read as provider-neutral signals. Nothing outside this room knows a parameter name of Twilio's.
 
+mod amd;
+mod dial;
 pub mod door;
 pub mod form;
 pub mod reading;
+mod recording;
 pub mod sid;
 pub mod signal;
 pub mod signature;

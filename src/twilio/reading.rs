@@ -14,6 +14,7 @@ use crate::domain::{
     time::{self, DAY, Millis, SECOND},
 };
 use std::{borrow::Cow, collections::BTreeMap};
+use url::Url;
 
 /// A webhook that speaks of no call we could name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,18 +115,25 @@ impl<'a> Reading<'a> {
 
     /// What every voice webhook may say about its leg: addresses, parent, who answered, and what the user put into the URL.
     pub(super) fn details(&mut self) -> BTreeMap<Field, String> {
-        let details = [
+        let mut details = present([
             (Field::ParentId, self.sid_if_any("ParentCallSid", sid::CALL)),
             (Field::Direction, self.bounded("Direction", WORD_BYTES_MAX)),
             (Field::From, self.bounded("From", ADDRESS_BYTES_MAX)),
             (Field::To, self.bounded("To", ADDRESS_BYTES_MAX)),
+            (Field::AnsweredBy, self.bounded("AnsweredBy", WORD_BYTES_MAX)),
+        ]);
+        details.extend(self.correlations());
+        details
+    }
+
+    /// What the user put into the webhook's URL, but for the lead.
+    pub(super) fn correlations(&mut self) -> BTreeMap<Field, String> {
+        present([
             (Field::Extension, self.correlation("extension")),
             (Field::UserId, self.correlation("user_id")),
             (Field::JobId, self.correlation("job_id")),
             (Field::Attempt, self.correlation("attempt")),
-            (Field::AnsweredBy, self.bounded("AnsweredBy", WORD_BYTES_MAX)),
-        ];
-        present(details)
+        ])
     }
 
     /// The recording, if the webhook tells of one.
@@ -141,13 +149,16 @@ impl<'a> Reading<'a> {
         self.correlation("lead_id").map(|lead_id| Link { rank: LinkRank::Url, lead_id })
     }
 
-    /// Shown as a link, so it must be one that a browser may follow.
+    /// Shown as a link, and fetched with the account's credentials by whoever plays it: so it must be Twilio's.
     fn recording_url(&mut self) -> Option<String> {
-        let url = self.bounded("RecordingUrl", URL_BYTES_MAX)?;
-        if url.starts_with("https://") || url.starts_with("http://") {
-            return Some(url);
+        let text = self.bounded("RecordingUrl", URL_BYTES_MAX)?;
+        let url = Url::parse(&text).ok();
+        if url.as_ref().is_some_and(is_twilios) {
+            return Some(text);
         }
-        self.noted.push("RecordingUrl is no http or https URL: ignored".to_owned());
+        // The rest of it may be anything: only the host is shown.
+        let host = url.as_ref().and_then(Url::host_str).map_or("no host", shortened);
+        self.noted.push(format!("RecordingUrl is no https URL of twilio.com (it is of {host:?}): ignored"));
         None
     }
 
@@ -169,6 +180,13 @@ impl<'a> Reading<'a> {
         self.noted.push(format!("{name} has {} bytes, {bytes_max} are allowed: ignored", value.len()));
         None
     }
+}
+
+/// `https`, on a host of Twilio's (`api.twilio.com`, and one for each region), and nothing that leads elsewhere.
+fn is_twilios(url: &Url) -> bool {
+    let host = url.host_str().is_some_and(|host| host.ends_with(".twilio.com"));
+    let bare = url.username().is_empty() && url.password().is_none() && url.port().is_none();
+    url.scheme() == "https" && host && bare
 }
 
 fn present<const N: usize>(details: [(Field, Option<String>); N]) -> BTreeMap<Field, String> {

@@ -1,6 +1,6 @@
-//! A status callback read as a signal.
+//! A status callback, or a request for TwiML, read as a signal.
 //!
-//! One callback is one signal: the claim from `CallStatus`, and with it everything else the callback says (addresses,
+//! One webhook is one signal: the claim from `CallStatus`, and with it everything else the webhook says (addresses,
 //! parent, recording, whose lead it is). Statuses and parameters: Twilio's documentation of the Call resource
 //! (`voice/api/call-resource#statuscallback`) and of the dialed nouns (`voice/twiml/number`).
 
@@ -14,23 +14,50 @@ use crate::domain::{
     state::{HangupCause, Live, Outcome},
     time::Millis,
 };
+use std::collections::BTreeSet;
 
 /// Reads a status callback. `parameters` are Twilio's, `query` is that of the callback's URL, `received_ms` is when it
 /// first reached us.
 pub(super) fn read_status(parameters: &Form, query: &Form, received_ms: Millis) -> Result<Said, Unreadable> {
     let mut reading = Reading::new(parameters, query);
-    let leg = reading.leg()?;
-    let claim = reading.claim("CallStatus", "CallDuration")?;
-    let (at, sequence) = (reading.time("Timestamp", received_ms), reading.whole("SequenceNumber", SEQUENCE_MAX));
-    let mut details = reading.details();
-    details.extend(reading.recording());
-    let link = reading.link();
-    let provider_id = leg.provider_id.clone();
-    let signal = Signal { leg, witness: Witness::Callback, claim, at, sequence, details, link, received_ms };
-    Ok(Said { provider_id, signals: vec![signal], noted: reading.noted })
+    let at = reading.time("Timestamp", received_ms);
+    let sequence = reading.whole("SequenceNumber", SEQUENCE_MAX);
+    let mut signal = reading.call_signal((at, sequence), received_ms)?;
+    signal.details.extend(reading.recording());
+    Ok(reading.said(signal.leg.provider_id.clone(), vec![signal]))
+}
+
+/// Reads a request for TwiML: of a call that came in or was answered, or of a dialed leg before it is bridged (the
+/// `url` of a `<Number>`). It says how far its leg is, not since when, and it is not numbered.
+pub(super) fn read_voice(parameters: &Form, query: &Form, received_ms: Millis) -> Result<Said, Unreadable> {
+    let mut reading = Reading::new(parameters, query);
+    let mut signal = reading.call_signal(UNTOLD, received_ms)?;
+    signal.details.extend(reading.recording());
+    Ok(reading.said(signal.leg.provider_id.clone(), vec![signal]))
 }
 
 impl Reading<'_> {
+    /// The signal of the leg in `CallSid`: its status, its addresses and what the URL says. `told` is the
+    /// provider's own time of it and its sequence number.
+    pub(super) fn call_signal(
+        &mut self,
+        told: (Option<Millis>, Option<i64>),
+        received_ms: Millis,
+    ) -> Result<Signal, Unreadable> {
+        let leg = self.leg()?;
+        let claim = self.claim("CallStatus", "CallDuration")?;
+        let (details, link, (at, sequence)) = (self.details(), self.link(), told);
+        Ok(Signal { leg, witness: Witness::Callback, claim, at, sequence, details, link, received_ms })
+    }
+
+    /// What was read.
+    pub(super) fn said(mut self, provider_id: String, signals: Vec<Signal>) -> Said {
+        // What is said of two legs is read twice.
+        let mut seen = BTreeSet::new();
+        self.noted.retain(|noted| seen.insert(noted.clone()));
+        Said { provider_id, signals, ask: Vec::new(), noted: self.noted }
+    }
+
     /// What a status word claims. `status` and `duration` are Twilio's names of the two parameters.
     pub(super) fn claim(&mut self, status: &'static str, duration: &str) -> Result<Claim, Unreadable> {
         let word = self.required(status, "a status such as completed")?;
@@ -73,3 +100,6 @@ fn failure(sip_response_code: Option<&str>) -> HangupCause {
         _ => HangupCause::Failed,
     }
 }
+
+/// Neither a time nor a sequence number.
+pub(super) const UNTOLD: (Option<Millis>, Option<i64>) = (None, None);

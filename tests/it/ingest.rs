@@ -95,7 +95,13 @@ pub fn submission(signal: Signal, body: &str) -> Submission {
         received_ms: signal.received_ms,
         verified: true,
     };
-    Submission { tenant: "default".into(), provider: "twilio", delivery: Some(received.row()), signals: vec![signal] }
+    Submission {
+        tenant: "default".into(),
+        provider: "twilio",
+        delivery: Some(received.row()),
+        signals: vec![signal],
+        ask: Vec::new(),
+    }
 }
 
 async fn the_call(db: &Db, id: &str) -> calls::CallRow {

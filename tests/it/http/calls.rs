@@ -42,7 +42,7 @@ async fn a_call_is_shown_as_the_contract_says(gateway: Gateway) {
     more.extend([
         ("CallDuration", "17"),
         ("AnsweredBy", "human"),
-        ("RecordingUrl", "https://rec.example.com/1"),
+        ("RecordingUrl", "https://api.twilio.com/RE1"),
         ("RecordingDuration", "15"),
     ]);
     callback(&gateway, &call, "completed", "lead_id=lead-42", &more).await;
@@ -56,7 +56,7 @@ async fn a_call_is_shown_as_the_contract_says(gateway: Gateway) {
     // The order of the fields is the contract's.
     let second = |n: i64| rfc3339(START_MS + n * 1_000);
     let expected = format!(
-        r#"{{"id":"{id}","provider":"twilio","account":"{ACCOUNT}","provider_id":"{call}","parent_id":null,"merged_into":null,"direction":"outbound-api","from":"+14155550100","to":"+14155550101","extension":null,"user_id":null,"lead_id":"lead-42","run_id":null,"status":"completed","resolution":"callback","estimated":false,"ended_at_max":null,"hangup_cause":"normal","created_at":"{}","initiated_at":"{}","ringing_at":"{}","answered_at":"{}","ended_at":"{}","duration_seconds":20,"talk_seconds":17,"answered_by":"human","recording":{{"url":"https://rec.example.com/1","duration_seconds":15}},"stuck":null,"due_at":null,"last_signal_at":"{}","deliveries":4,"verified":true}}"#,
+        r#"{{"id":"{id}","provider":"twilio","account":"{ACCOUNT}","provider_id":"{call}","parent_id":null,"merged_into":null,"direction":"outbound-api","from":"+14155550100","to":"+14155550101","extension":null,"user_id":null,"lead_id":"lead-42","run_id":null,"status":"completed","resolution":"callback","estimated":false,"ended_at_max":null,"hangup_cause":"normal","created_at":"{}","initiated_at":"{}","ringing_at":"{}","answered_at":"{}","ended_at":"{}","duration_seconds":20,"talk_seconds":17,"answered_by":"human","recording":{{"url":"https://api.twilio.com/RE1","duration_seconds":15}},"stuck":null,"due_at":null,"last_signal_at":"{}","deliveries":4,"verified":true}}"#,
         second(0),
         second(0),
         second(2),

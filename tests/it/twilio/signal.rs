@@ -226,10 +226,32 @@ fn what_is_too_long_or_no_link_is_left_out_and_noted() {
     let delivery = read(&query, &body).unwrap();
     assert!(delivery.signal.details.is_empty(), "{:?}", delivery.signal.details.keys());
     assert_eq!(delivery.noted.len(), 11, "{:?}", delivery.noted);
+}
 
+/// It is shown as a link and fetched with the account's credentials.
+#[test]
+fn a_recording_is_only_where_twilio_keeps_it() {
     let recording = |url: &str| read("", &format!("CallStatus=completed&RecordingUrl={url}")).unwrap();
-    assert_eq!(recording("javascript:alert(1)").noted, ["RecordingUrl is no http or https URL: ignored"]);
-    assert!(recording("javascript:alert(1)").signal.details.is_empty());
+    for url in
+        ["https://api.twilio.com/RE1", "https://api.dublin.ie1.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1"]
+    {
+        assert_eq!(recording(url).signal.details[&Field::RecordingUrl], url);
+        assert_eq!(recording(url).noted, [] as [&str; 0]);
+    }
+    for (url, host) in [
+        ("javascript:alert(1)", "no host"),
+        ("nothing", "no host"),
+        ("http://api.twilio.com/RE1", "api.twilio.com"),
+        ("https://twilio.com.example/RE1", "twilio.com.example"),
+        ("https://eviltwilio.com/RE1", "eviltwilio.com"),
+        ("https://api.twilio.com@evil.example/a-secret", "evil.example"),
+        ("https://me:secret@api.twilio.com/RE1", "api.twilio.com"),
+        ("https://api.twilio.com:8443/RE1", "api.twilio.com"),
+    ] {
+        let wanted = format!("RecordingUrl is no https URL of twilio.com (it is of {host:?}): ignored");
+        assert_eq!(recording(url).noted, [wanted], "{url}");
+        assert!(recording(url).signal.details.is_empty(), "{url}");
+    }
 }
 
 #[test]

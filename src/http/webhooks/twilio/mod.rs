@@ -34,21 +34,26 @@ struct Arrived {
     raw_body: Bytes,
     received_ms: i64,
     verified: bool,
+    /// Only `onhook doctor` asked.
+    probe: bool,
 }
 
-/// Takes a webhook whose answer is empty.
-async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<(), Problem> {
+/// Takes a webhook: verified, read and durable when this returns. What it took is for doors that have more to answer
+/// than that (TwiML); nothing of a probe was stored, see [`Arrived::probe`].
+async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Arrived, Problem> {
     let result = async {
-        let arrived = arrive(door, request, payload, gateway).await?;
+        let mut arrived = arrive(door, request, payload, gateway).await?;
         if is_probe(&arrived)? {
-            return Ok(None);
+            arrived.probe = true;
+            return Ok((arrived, None));
         }
         let said = read(&arrived, gateway)?;
-        submit(&arrived, said, gateway).await.map(Some)
+        let submitted = submit(&arrived, said, gateway).await?;
+        Ok((arrived, Some(submitted)))
     };
     let result = result.await;
-    count(gateway, door, result.as_ref().map(|submitted| *submitted));
-    result.map(drop)
+    count(gateway, door, result.as_ref().map(|(_, submitted)| *submitted));
+    result.map(|(arrived, _)| arrived)
 }
 
 /// Reads a webhook off the wire and verifies it.
@@ -64,7 +69,7 @@ async fn arrive(door: Door, request: &HttpRequest, payload: Payload, gateway: &G
     let parameters = Parameters::parse(method, raw_query.as_bytes(), &raw_body).map_err(|e| unreadable(&e))?;
     let account = account_of(gateway, &parameters).await?;
     let verified = verify(request, gateway, &account, &parameters)?;
-    Ok(Arrived { door, account, parameters, raw_query, raw_body, received_ms, verified })
+    Ok(Arrived { door, account, parameters, raw_query, raw_body, received_ms, verified, probe: false })
 }
 
 /// `onhook doctor` asks through the public URL whether a signature verifies here: nothing of it is stored.
@@ -105,7 +110,8 @@ async fn submit(arrived: &Arrived, said: Said, gateway: &Gateway) -> Result<Subm
         verified: arrived.verified,
     };
     let tenant = arrived.account.tenant.clone();
-    let submission = Submission { tenant, provider: "twilio", delivery: Some(received.row()), signals: said.signals };
+    let Said { signals, ask, .. } = said;
+    let submission = Submission { tenant, provider: "twilio", delivery: Some(received.row()), signals, ask };
     Ok(gateway.ingest.submit(submission).await?)
 }
 
@@ -196,6 +202,12 @@ fn count(gateway: &Gateway, door: Door, result: Result<Option<Submitted>, &Probl
     };
     let endpoint = match door {
         Door::Status => Endpoint::TwilioStatus,
+        Door::Voice => Endpoint::TwilioVoice,
+        Door::Dial => Endpoint::TwilioDial,
+        Door::Recording => Endpoint::TwilioRecording,
+        Door::Amd => Endpoint::TwilioAmd,
+        Door::Debugger => Endpoint::TwilioDebugger,
+        Door::Events => Endpoint::TwilioEvents,
     };
     gateway.metrics.delivery(endpoint, answer);
 }
