@@ -14,6 +14,8 @@ pub mod config;
 pub mod story;
 pub mod twilio;
 
+pub mod double;
+
 pub mod store;
 pub mod transaction;
 

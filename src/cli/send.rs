@@ -1,14 +1,16 @@
 //! Sends webhooks as Twilio would: freshly signed, over real HTTP.
 
 use crate::{
+    double::post::{self, Delivered, Parcel},
     story::Request,
-    twilio::{STATUS_PATH, door::Method},
+    twilio::STATUS_PATH,
 };
 use anyhow::{Context, Result};
-use reqwest::{Client, StatusCode, header, redirect};
+use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use std::{error::Error, time::Duration};
 use url::Url;
+
+pub use crate::double::post::reason;
 
 /// Where webhooks are sent to, and how they are signed.
 #[derive(Debug)]
@@ -50,39 +52,16 @@ impl Target {
     pub async fn send(&self, request: &Request) -> Result<Sent> {
         let (_, signature) = request.signed(&self.sign_for, self.token.expose_secret())?;
         let url = format!("{}{}", self.to, request.path_and_query());
-        let builder = match request.method {
-            Method::Get => self.client.get(url),
-            Method::Post => self.client.post(url).header(header::CONTENT_TYPE, FORM).body(request.body.clone()),
-        };
-        match builder.header(SIGNATURE, signature).send().await {
-            Ok(response) => Ok(Sent::Answered(response.status())),
-            Err(error) if error.is_builder() => Err(error).context("make the request"),
-            Err(error) => Ok(Sent::Unreachable(reason(&error))),
-        }
+        let parcel =
+            Parcel { method: request.method, url: &url, body: &request.body, signature: &signature, token: None };
+        Ok(match post::deliver(&self.client, &parcel).await.context("make the request")? {
+            Delivered::Answered { status, .. } => Sent::Answered(status),
+            Delivered::Failed { why, .. } => Sent::Unreachable(why),
+        })
     }
 }
 
-/// A client that waits as long as Twilio does, and asks nobody else than it was told to: no proxy of the environment
-/// either, which could not reach this machine and would read along.
+/// A client that waits as long as Twilio does, and asks no proxy.
 pub fn client() -> Result<Client> {
-    let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).no_proxy().user_agent(AGENT);
-    client.build().context("set up an HTTP client")
+    post::client().context("set up an HTTP client")
 }
-
-/// What lies at the bottom of a failed request, in one line and without its URL.
-pub fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {} s", TIMEOUT.as_secs());
-    }
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
-}
-
-const SIGNATURE: &str = "X-Twilio-Signature";
-const FORM: &str = "application/x-www-form-urlencoded";
-const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
-/// Twilio gives up after 15 seconds.
-const TIMEOUT: Duration = Duration::from_secs(15);

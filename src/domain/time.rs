@@ -31,6 +31,13 @@ pub fn parse_rfc2822(text: &str) -> Option<Millis> {
     DateTime::parse_from_rfc2822(text.trim()).ok().map(|t| t.timestamp_millis())
 }
 
+/// RFC 2822 in UTC with whole seconds, as Twilio writes it: `Sun, 02 Nov 2025 14:21:12 +0000`.
+/// A value outside chrono's range is written as plain milliseconds.
+pub fn rfc2822(at: Millis) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at)
+        .map_or_else(|| at.to_string(), |t| t.format("%a, %d %b %Y %H:%M:%S +0000").to_string())
+}
+
 /// Whole seconds from `from` to `to`, never negative.
 pub fn seconds_between(from: Millis, to: Millis) -> i64 {
     to.saturating_sub(from).max(0) / SECOND
@@ -44,6 +51,7 @@ mod tests {
     fn both_forms_name_the_same_moment() {
         let at = parse_rfc2822("Sun, 02 Nov 2025 14:21:12 +0000").unwrap();
         assert_eq!(rfc3339(at), "2025-11-02T14:21:12.000Z");
+        assert_eq!(rfc2822(at + 999), "Sun, 02 Nov 2025 14:21:12 +0000");
         assert_eq!(parse_rfc3339("2025-11-02T15:21:12+01:00"), Some(at));
         assert_eq!(parse_rfc3339("yesterday"), None);
         assert_eq!(parse_rfc2822("2025-11-02T14:21:12Z"), None);

@@ -13,7 +13,7 @@ pub use format::{Lead, Offset, Story};
 pub use library::embedded;
 
 use crate::{
-    domain::time::{Millis, SECOND},
+    domain::time::{self, Millis, SECOND},
     twilio::{
         STATUS_PATH,
         door::Method,
@@ -21,7 +21,6 @@ use crate::{
         signature,
     },
 };
-use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 /// One playing of a story.
@@ -165,10 +164,7 @@ impl Request {
 
 /// Twilio's `Timestamp`, encoded for a form: RFC 2822 in whole seconds, a space as `%20`.
 fn timestamp(at: Millis) -> String {
-    let text = DateTime::<Utc>::from_timestamp_millis(at)
-        .map(|t| t.format("%a, %d %b %Y %H:%M:%S +0000").to_string())
-        .unwrap_or_default();
-    percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(&time::rfc2822(at), percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// What the receiver of [`timestamp`] knows of a moment: its second.

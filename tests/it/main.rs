@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod directory;
 mod docs;
+mod double;
 mod durability;
 mod http;
 mod ingest;

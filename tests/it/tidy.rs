@@ -129,6 +129,16 @@ fn twilio_is_pure_and_knows_only_the_domain() {
 }
 
 #[test]
+fn the_double_is_pure_but_for_its_doors() {
+    let words = ["tokio", "async ", ".await", "reqwest", "rand::rng()", "SystemClock", "std::net"];
+    let doors = ["double/courier.rs", "double/post.rs", "double/server.rs"];
+    demand(
+        "2. `double` is told the time and asked what it sends; courier, post and server are its doors.",
+        banned(|p| room(p) == "double" && !doors.contains(&p), &words),
+    );
+}
+
+#[test]
 fn sql_lives_in_the_store() {
     demand("3. `sqlx` is named only in `store`.", banned(|p| room(p) != "store", &["sqlx"]));
 }
@@ -137,8 +147,8 @@ fn sql_lives_in_the_store() {
 fn actix_lives_in_http() {
     let words = ["actix_web"];
     demand(
-        "3. `actix_web` is named only in `http` and `app.rs`.",
-        banned(|p| !["http", "app"].contains(&room(p)), &words),
+        "3. `actix_web` is named only in `http` and `app.rs`, and where the Twilio double serves its REST API.",
+        banned(|p| !["http", "app"].contains(&room(p)) && p != "double/server.rs", &words),
     );
 }
 
@@ -151,6 +161,8 @@ fn rooms_do_not_use_what_is_above_them() {
         ("http", &["cli", "app"]),
         ("leads", &["http", "cli", "app"]),
         ("check", &["http", "cli", "app"]),
+        // It plays the other side: what it shares with the gateway is what Twilio shares with it.
+        ("double", &["store", "ingest", "directory", "leads", "check", "http", "cli", "app", "config"]),
     ];
     let mut found = Vec::new();
     for (name, above) in below {

@@ -1,4 +1,6 @@
 //! What the tests stand on.
 
 pub mod database;
+pub mod description;
 pub mod gateway;
+pub mod twilio;

@@ -1,0 +1,53 @@
+//! The double's REST API on a port: a server of its own, with nothing of the gateway in it.
+
+use super::{Question, Shared};
+use crate::clock::SharedClock;
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::Server,
+    http::{StatusCode, header},
+    web::{self, Bytes, Data},
+};
+use std::{io, net::TcpListener, time::Duration};
+
+struct Api {
+    double: Shared,
+    clock: SharedClock,
+}
+
+/// Serves the REST API of a double. Spawn what it answers; its `handle` stops it.
+pub fn serve(listener: TcpListener, double: Shared, clock: SharedClock) -> io::Result<Server> {
+    let api = Data::new(Api { double, clock });
+    let make = move || {
+        App::new()
+            .app_data(api.clone())
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .default_service(web::to(answer))
+    };
+    Ok(HttpServer::new(make).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run())
+}
+
+async fn answer(request: HttpRequest, body: Bytes, api: Data<Api>) -> HttpResponse {
+    let question = Question {
+        method: request.method().as_str(),
+        path: request.path(),
+        query: request.query_string(),
+        authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        body: &body,
+    };
+    let now_ms = api.clock.now_ms();
+    let Some(answer) = api.double.with(|double| double.ask(&question, now_ms)) else {
+        // Longer than anybody waits who has set a time-out.
+        tokio::time::sleep(SILENCE).await;
+        return HttpResponse::GatewayTimeout().finish();
+    };
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"Twilio API\""));
+    }
+    response.json(answer.body)
+}
+
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const SILENCE: Duration = Duration::from_secs(120);

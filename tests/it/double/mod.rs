@@ -1,0 +1,4 @@
+//! The Twilio double is what Twilio is, as far as Twilio says what it is.
+
+mod callbacks;
+mod rest;
