@@ -9,6 +9,7 @@ use crate::{
     config::{Config, ConfigError, DatabaseUrl},
     directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
     domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
+    health::Health,
     housekeeping::Housekeeping,
     http::{self, Gateway},
     ingest::{Ingest, Parts, Reread, Rules},
@@ -181,6 +182,7 @@ impl App {
         let mut reread = tokio::spawn(reread(&gateway).run(background.clone()));
         let housekeeping = Housekeeping { db: gateway.db.clone(), clock: gateway.clock.clone() };
         let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
+        let mut health = tokio::spawn(health(&gateway).run(background.clone()));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -188,6 +190,7 @@ impl App {
             _ = writers.join_next() => Err(AppError::Dead { what: "the writer" }),
             _ = &mut reread => Err(AppError::Dead { what: "the retry of unapplied deliveries" }),
             _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
+            _ = &mut health => Err(AppError::Dead { what: "the count of callbacks" }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -201,7 +204,7 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ = tokio::join!(&mut reread, &mut housekeeping);
+                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health);
                 while writers.join_next().await.is_some() {}
             }
         };
@@ -218,6 +221,11 @@ impl App {
 
 fn reread(gateway: &Gateway) -> Reread {
     Reread { db: gateway.db.clone(), ingest: gateway.ingest.clone(), clock: gateway.clock.clone() }
+}
+
+fn health(gateway: &Gateway) -> Health {
+    let public_url = gateway.config.public_url.clone();
+    Health::new(gateway.db.clone(), gateway.clock.clone(), gateway.metrics.clone(), public_url)
 }
 
 fn serve(listener: TcpListener, gateway: Data<Gateway>, deadline: Duration) -> std::io::Result<Server> {

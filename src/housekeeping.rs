@@ -1,8 +1,10 @@
-//! Takes away what is no longer needed: announcements that expired and remembered answers.
+//! Takes away what is no longer needed: announcements that expired, remembered answers, old figures of callback health.
 
 use crate::{
     clock::SharedClock,
-    store::{Db, StoreError, expected},
+    domain::time::HOUR,
+    health::KEPT_MS,
+    store::{Db, StoreError, expected, health},
     transaction,
 };
 use std::time::Duration;
@@ -38,8 +40,9 @@ impl Housekeeping {
     pub async fn tick(&self) -> Result<u64, StoreError> {
         let now_ms = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
-        let gone =
-            expected::delete_expired(&mut tx, now_ms, ROWS_MAX).await? + transaction::forget(&mut tx, now_ms).await?;
+        let gone = expected::delete_expired(&mut tx, now_ms, ROWS_MAX).await?
+            + transaction::forget(&mut tx, now_ms).await?
+            + health::delete_older(&mut tx, now_ms.saturating_sub(KEPT_MS + HOUR), ROWS_MAX).await?;
         tx.commit().await?;
         Ok(gone)
     }

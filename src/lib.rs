@@ -23,6 +23,7 @@ pub mod seal;
 
 pub mod directory;
 
+pub mod health;
 pub mod housekeeping;
 pub mod ingest;
 pub mod leads;

@@ -1,10 +1,13 @@
 //! What can be seen from outside: logs and metrics. Metrics are values that are handed around, nothing is global;
 //! only the log subscriber is, because that is how `tracing` works.
 
+mod callbacks;
+mod labels;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,6 +19,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::call::Step;
 use crate::domain::words;
+use callbacks::CallbackCounters;
+pub use callbacks::CallbackCounts;
+use labels::{DeliveryLabels, RequestLabels, RouteLabels, StepLabels, TroubleLabels, method_label, status_class};
 
 words! {
     /// How lines are logged.
@@ -201,6 +207,16 @@ impl Metrics {
         self.0.lead_contacts.inc();
     }
 
+    /// Callbacks were counted from the journal.
+    pub fn callbacks_counted(&self, counts: &CallbackCounts) {
+        self.0.callbacks.add(counts);
+    }
+
+    /// So many accounts have calls that end without callbacks.
+    pub fn accounts_without_ending_callbacks(&self, accounts: i64) {
+        self.0.callbacks.accounts_without_endings.set(accounts);
+    }
+
     /// All figures as OpenMetrics text; see [`METRICS_CONTENT_TYPE`].
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -229,6 +245,7 @@ struct Figures {
     http_seconds: Family<RouteLabels, Histogram>,
     tenant_crossings_refused: Counter,
     lead_contacts: Counter,
+    callbacks: CallbackCounters,
 }
 
 impl Default for Figures {
@@ -247,6 +264,7 @@ impl Default for Figures {
             http_seconds: Family::new_with_constructor(seconds),
             tenant_crossings_refused: Counter::default(),
             lead_contacts: Counter::default(),
+            callbacks: CallbackCounters::default(),
         }
     }
 }
@@ -268,6 +286,7 @@ impl Figures {
         to.register("onhook_http_request_duration_seconds", "Time to answer an HTTP request", self.http_seconds.clone());
         to.register("onhook_tenant_crossings_refused", "Requests for another tenant's object", self.tenant_crossings_refused.clone());
         to.register("onhook_lead_contacts", "Leads that were contacted", self.lead_contacts.clone());
+        self.callbacks.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
@@ -284,57 +303,6 @@ impl Figures {
         for &trouble in DatabaseTrouble::ALL {
             self.database_errors.get_or_create_owned(&TroubleLabels { trouble: trouble.as_str() });
         }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
-    endpoint: &'static str,
-    answer: &'static str,
-}
-
-impl DeliveryLabels {
-    fn of(endpoint: Endpoint, answer: DeliveryAnswer) -> Self {
-        Self { endpoint: endpoint.as_str(), answer: answer.as_str() }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StepLabels {
-    step: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TroubleLabels {
-    trouble: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    method: &'static str,
-    route: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    #[prometheus(flatten)]
-    route: RouteLabels,
-    status: &'static str,
-}
-
-fn method_label(method: &str) -> &'static str {
-    let known = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
-    known.into_iter().find(|known| *known == method).unwrap_or("other")
-}
-
-fn status_class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "other",
     }
 }
 

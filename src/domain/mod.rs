@@ -6,6 +6,7 @@
 pub mod call;
 pub mod deadline;
 pub mod effect;
+pub mod ending;
 pub mod id;
 pub mod lead;
 pub mod phone;

@@ -2,6 +2,7 @@
 //!
 //! [`routes`] is the whole surface on one screen.
 
+mod account_health;
 mod auth;
 mod body;
 mod calls;
@@ -107,6 +108,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/leads/{id}/activity", "GET").route(get().to(leads::activity)))
             .service(at("/v1/keys", "GET, POST").route(get().to(keys::list)).route(post().to(keys::create)))
             .service(at("/v1/keys/{id}", "DELETE").route(delete().to(keys::revoke)))
+            .service(at("/v1/accounts/{id}/health", "GET").route(get().to(account_health::load)))
             .service(at("/healthz", "GET").route(get().to(health::live)))
             .service(at("/readyz", "GET").route(get().to(health::ready)))
             .service(at("/metrics", "GET").route(get().to(health::metrics)))

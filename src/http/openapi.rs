@@ -2,7 +2,7 @@
 //!
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
-use super::{Problem, ProblemKind, calls, health, keys, leads, problem::ProblemBody, webhooks};
+use super::{Problem, ProblemKind, account_health, calls, health, keys, leads, problem::ProblemBody, webhooks};
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
 use utoipa::{
@@ -29,6 +29,7 @@ use utoipa::{
         (name = "calls", description = "Calls and what is known of them"),
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
         (name = "keys", description = "API keys of the tenant"),
+        (name = "accounts", description = "Provider accounts and whether their callbacks arrive"),
         (name = "webhooks", description = "What providers send; signed, no key"),
         (name = "health", description = "Is it there, can it work, what has it counted"),
     ),
@@ -36,6 +37,7 @@ use utoipa::{
         calls::list, calls::announce, calls::import, calls::load, calls::timeline, calls::deliveries, calls::legs,
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
+        account_health::load,
         webhooks::twilio::status,
         webhooks::twilio::status_by_get,
         health::live, health::ready, health::metrics,

@@ -8,6 +8,7 @@ mod db;
 pub mod deliveries;
 mod error;
 pub mod expected;
+pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod keys;
@@ -29,6 +30,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("contacts", contacts::ALL),
     ("deliveries", deliveries::ALL),
     ("expected", expected::ALL),
+    ("health", health::ALL),
     ("idempotency", idempotency::ALL),
     ("journal", journal::ALL),
     ("keys", keys::ALL),

@@ -1,5 +1,6 @@
 //! `onhook accounts`: the provider accounts whose webhooks are taken, and their sealed tokens.
 
+mod health;
 mod secret;
 mod token;
 
@@ -33,6 +34,7 @@ pub enum Accounts {
     Add(Add),
     List(List),
     Verify(Verify),
+    Health(health::Health),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -88,6 +90,7 @@ impl Accounts {
             Self::Add(add) => add.run(&mut desk).await,
             Self::List(list) => list.run(&mut desk).await,
             Self::Verify(verify) => verify.run(&mut desk).await,
+            Self::Health(health) => health.run(&mut desk).await,
             Self::Token(token) => token.run(&mut desk).await,
         }
     }

@@ -83,6 +83,7 @@ async fn a_key_opens_only_what_its_scopes_say(gateway: Gateway) {
         (Method::GET, "/v1/keys", Scope::Admin),
         (Method::POST, "/v1/keys", Scope::Admin),
         (Method::DELETE, "/v1/keys/key_1", Scope::Admin),
+        (Method::GET, "/v1/accounts/AC1/health", Scope::Admin),
     ];
     for scope in Scope::ALL {
         let (_, text) = key_of(&gateway, "default", &[*scope], None).await;

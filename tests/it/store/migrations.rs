@@ -23,7 +23,7 @@ async fn a_new_database_is_unmigrated(at: TestDatabase) {
         _ => Place::postgres().await,
     };
     let db = place.open().await.unwrap();
-    assert_eq!(store::unmigrated(&db).await.unwrap(), [1]);
+    assert_eq!(store::unmigrated(&db).await.unwrap(), [1, 4]);
     let error = store::probe(&db).await.unwrap_err();
     assert!(error.to_string().contains("run `onhook migrate`"), "{error}");
     store::migrate(&db).await.unwrap();

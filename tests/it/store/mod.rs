@@ -6,6 +6,7 @@ mod contacts;
 mod deliveries;
 mod errors;
 mod expected;
+mod health;
 mod idempotency;
 mod journal;
 mod keys;
