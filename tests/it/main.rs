@@ -8,6 +8,7 @@ mod directory;
 mod docs;
 mod double;
 mod durability;
+mod health;
 mod http;
 mod ingest;
 mod recipe;
