@@ -20,6 +20,8 @@ mod send;
 mod serve;
 mod settings;
 mod tenants;
+mod tokens;
+mod verify;
 mod view;
 
 pub use exit::Exit;
@@ -54,6 +56,7 @@ enum Command {
     Demo(demo::Demo),
     Replay(replay::Replay),
     Check(check::Check),
+    Verify(verify::Verify),
     #[command(subcommand)]
     Calls(calls::Calls),
     #[command(subcommand)]
@@ -109,6 +112,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Demo(demo) => demo.run(out).await,
         Command::Replay(replay) => replay.run(out, settings).await,
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
+        Command::Verify(verify) => verify.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,

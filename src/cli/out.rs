@@ -114,7 +114,7 @@ impl Out {
 }
 
 /// A text from outside without what could steer the terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

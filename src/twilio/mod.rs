@@ -1,10 +1,12 @@
 //! Everything Twilio. Pure: bytes in, a verdict or a signal out.
 //!
 //! A webhook comes through a [`door`]; its bytes are decoded by [`form`], proved to be Twilio's by [`signature`], and
-//! read as provider-neutral signals. Nothing outside this room knows a parameter name of Twilio's.
+//! read as provider-neutral signals. What does not verify is explained by [`diagnose`]. Nothing outside this room knows
+//! a parameter name of Twilio's.
 
 mod amd;
 mod dial;
+pub mod diagnose;
 pub mod door;
 pub mod form;
 pub mod reading;

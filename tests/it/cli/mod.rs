@@ -9,6 +9,7 @@ mod help;
 mod import;
 mod replay;
 mod serve;
+mod verify;
 mod views;
 
 use crate::support::{

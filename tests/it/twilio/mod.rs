@@ -1,5 +1,6 @@
 //! The Twilio room: forms, signatures, status callbacks, and the stories told in them.
 
+mod diagnose;
 mod form;
 mod oracle;
 mod signal;

@@ -1,0 +1,86 @@
+//! The auth tokens that a command may use: of files, of the configuration, of the database. None of them is ever shown.
+
+use super::{
+    desk::Desk,
+    exit::{Exit, Stop},
+};
+use crate::{
+    app,
+    config::{Config, DatabaseUrl},
+    seal::Owner,
+    store::{Db, accounts},
+};
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+use std::{fs, path::Path};
+
+/// A token, whose it is, and a name for it that may be shown.
+#[derive(Debug)]
+pub struct Token {
+    /// The AccountSid.
+    pub account: String,
+    /// What people call it.
+    pub name: String,
+    /// The token.
+    pub secret: SecretString,
+}
+
+/// The token of the configured account, if there is one.
+pub fn of_configuration(config: &Config) -> Option<Token> {
+    let (sid, token) = config.twilio.account()?;
+    let name = format!("TWILIO_AUTH_TOKEN of {sid}");
+    Some(Token { account: sid.to_owned(), name, secret: token.clone() })
+}
+
+/// The first line of a file.
+pub fn of_file(path: &Path, account: &str) -> Result<Token> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("read the token in {name}"))?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    if token.is_empty() {
+        return Err(Stop::with(Exit::Usage, format!("the token in {name} is empty"), "write the auth token into it"));
+    }
+    Ok(Token { account: account.to_owned(), name, secret: token.into() })
+}
+
+/// The configured token first, then all that are stored. A database that is not there is an error only if nothing is
+/// configured either; then what is missing is the database.
+pub async fn known(desk: &mut Desk) -> Result<Vec<Token>> {
+    let mut tokens: Vec<Token> = of_configuration(&desk.config).into_iter().collect();
+    let is_missing = matches!(&desk.config.database_url, DatabaseUrl::Sqlite { path } if !path.exists());
+    if is_missing && !tokens.is_empty() {
+        return Ok(tokens);
+    }
+    match desk.on_existing_db(async |desk, db| of_database(desk, db).await).await {
+        Ok(stored) => tokens.extend(stored),
+        Err(error) if tokens.is_empty() => return Err(error),
+        Err(error) => desk.out.note(format!("warning: stored tokens are left out: failed to {error}")),
+    }
+    Ok(tokens)
+}
+
+/// Every stored token that opens with the key of the configuration; what does not open is said on standard error.
+pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut after = (String::new(), String::new());
+    for _ in 0..PAGES_MAX {
+        let page = accounts::list_all(db, (&after.0, &after.1), PAGE_ROWS).await?;
+        let Some(last) = page.last() else { return Ok(tokens) };
+        after = (last.account.id.clone(), last.secret_id.clone());
+        for row in page {
+            let (Some(sealed), Some(seal_key)) = (row.sealed, row.seal_key) else { continue };
+            let (account, tenant) = (row.account.id, row.account.tenant);
+            let name = format!("{} of {account}", row.secret_id);
+            let sealer = app::sealer(&desk.config, &mut desk.rng)?;
+            match sealer.open(Owner { tenant: &tenant, account: &account }, &sealed, &seal_key) {
+                Ok(secret) => tokens.push(Token { account, name, secret }),
+                Err(error) => desk.out.note(format!("warning: {name} is left out: failed to {error}")),
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+const PAGE_ROWS: i64 = 1_000;
+/// Ten thousand tokens; who has more names the account's token in a file.
+const PAGES_MAX: usize = 10;
