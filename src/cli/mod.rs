@@ -13,6 +13,7 @@ mod healthcheck;
 mod import;
 mod keys;
 mod leads;
+mod lint;
 mod out;
 mod page;
 mod replay;
@@ -57,6 +58,7 @@ enum Command {
     Replay(replay::Replay),
     Check(check::Check),
     Verify(verify::Verify),
+    Lint(lint::Lint),
     #[command(subcommand)]
     Calls(calls::Calls),
     #[command(subcommand)]
@@ -113,6 +115,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Replay(replay) => replay.run(out, settings).await,
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
         Command::Verify(verify) => verify.run(Desk::open(out, settings)?).await,
+        Command::Lint(lint) => lint.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,

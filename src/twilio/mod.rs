@@ -6,11 +6,14 @@
 
 mod amd;
 mod dial;
+pub mod client;
 pub mod diagnose;
 pub mod door;
 pub mod form;
+pub mod lint;
 pub mod reading;
 mod recording;
+pub mod rest;
 pub mod sid;
 pub mod signal;
 pub mod signature;

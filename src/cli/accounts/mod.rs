@@ -190,7 +190,7 @@ fn unknown(tenant: &str, sid: &str) -> anyhow::Error {
     )
 }
 
-fn account_sid(text: &str) -> Result<String, String> {
+pub(super) fn account_sid(text: &str) -> Result<String, String> {
     let digits = text.strip_prefix("AC").unwrap_or_default();
     let fits = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if fits { Ok(text.to_owned()) } else { Err("AC and 32 hexadecimal digits".to_owned()) }

@@ -7,6 +7,7 @@ mod demo;
 mod exits;
 mod help;
 mod import;
+mod lint;
 mod replay;
 mod serve;
 mod verify;

@@ -1,7 +1,9 @@
 //! The Twilio room: forms, signatures, status callbacks, and the stories told in them.
 
+mod client;
 mod diagnose;
 mod form;
+mod lint;
 mod oracle;
 mod signal;
 mod signature;

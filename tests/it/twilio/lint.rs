@@ -1,0 +1,328 @@
+//! Each way to lose a callback is found, at its place, with what to put there; what loses none is left alone.
+
+use super::form;
+use onhook::twilio::{
+    lint::{self, Expect, Finding, Level, Rule, TWIML_BYTES_MAX},
+    rest::{Application, Call, CallRequest, PhoneNumber},
+};
+use serde_json::{Value, json};
+
+const PUT: &str = "https://calls.example.com/webhooks/twilio/status#rc=5&rp=all";
+/// What is good, as attributes of a noun.
+const GOOD: &str = r#"statusCallback="https://calls.example.com/webhooks/twilio/status?lead_id=1#rc=5&amp;rp=all" statusCallbackEvent="initiated ringing answered completed""#;
+
+fn expect() -> Expect {
+    Expect { public_url: Some("https://calls.example.com".parse().unwrap()) }
+}
+
+fn dial(inside: &str) -> Vec<Finding> {
+    lint::twiml(&format!("<Response>\n  <Dial action=\"/next\">\n    {inside}\n  </Dial>\n</Response>"), &expect())
+}
+
+fn rules(found: &[Finding]) -> Vec<Rule> {
+    found.iter().map(|finding| finding.rule).collect()
+}
+
+/// A noun with a status callback to this URL.
+fn url(url: &str) -> Vec<Finding> {
+    let url = url.replace('&', "&amp;");
+    dial(&format!(r#"<Number statusCallback="{url}" statusCallbackEvent="answered completed">+14155550100</Number>"#))
+}
+
+#[test]
+fn what_loses_nothing_is_left_alone() {
+    for noun in ["Number", "Client", "Sip", "WhatsApp"] {
+        assert_eq!(dial(&format!("<{noun} {GOOD}>x</{noun}>")), []);
+    }
+    let others = "<?xml version=\"1.0\"?><!-- x --><Response><Say>Hello</Say><Pause/><Enqueue>q</Enqueue><Number>1</Number></Response>";
+    assert_eq!(lint::twiml(others, &expect()), []);
+    assert_eq!(
+        dial("<Conference statusCallback=\"https://x.example/c\" statusCallbackEvent=\"start end\">room</Conference>"),
+        []
+    );
+    assert_eq!(dial("<Queue url=\"/wait\">support</Queue>"), []);
+}
+
+#[test]
+fn a_status_callback_on_dial_is_found_with_its_line() {
+    let text = "<Response>\n  <Dial action=\"/a\"\n        statusCallback=\"https://calls.example.com/x\" statusCallbackEvent=\"completed\">\n\
+                    <Number>+14155550100</Number>\n  </Dial>\n</Response>";
+    let found = lint::twiml(text, &expect());
+    assert_eq!(rules(&found), [Rule::StatusCallbackOnDial, Rule::StatusCallbackOnDial, Rule::StatusCallbackMissing]);
+    assert_eq!((found[0].line, found[0].column), (Some(3), Some(9)));
+    assert!(
+        found[0].put.contains("<Number statusCallback=") && found[0].put.contains("#rc=5&amp;rp=all"),
+        "{found:#?}"
+    );
+    assert!(found[0].why.contains("12200") && found[0].why.contains("voice/twiml/dial"));
+    assert_eq!((found[2].line, found[2].subject.as_str()), (Some(4), "<Number>"));
+}
+
+#[test]
+fn a_noun_without_a_status_callback_is_found() {
+    for noun in ["Number", "Client", "Sip", "WhatsApp", "Application"] {
+        let found = dial(&format!("<{noun}>x</{noun}>"));
+        assert_eq!(rules(&found), [Rule::StatusCallbackMissing], "{noun}");
+        assert_eq!((found[0].line, found[0].column), (Some(3), Some(5)));
+        assert!(found[0].put.contains(&PUT.replace('&', "&amp;")), "{found:#?}");
+    }
+    let bare = dial("+14155550100");
+    assert_eq!((rules(&bare), bare[0].line, bare[0].column), (vec![Rule::StatusCallbackMissing], Some(3), Some(5)));
+    assert!(
+        bare[0].put.starts_with("<Number statusCallback=") && bare[0].put.ends_with(">+14155550100</Number>"),
+        "{bare:#?}"
+    );
+    let unset = lint::twiml("<Response><Dial action=\"/a\"><Sip>sip:a@b</Sip></Dial></Response>", &Expect::default());
+    assert!(unset[0].put.contains("https://calls.example.com/webhooks"), "an example stands in: {unset:#?}");
+}
+
+#[test]
+fn events_that_twilio_does_not_read_are_found() {
+    let events = |text: &str| {
+        let good = PUT.replace('&', "&amp;");
+        dial(&format!(r#"<Number statusCallback="{good}" statusCallbackEvent="{text}">1</Number>"#))
+    };
+    assert_eq!(rules(&events("initiated,ringing,answered,completed")), [Rule::EventsJoined]);
+    assert_eq!(rules(&events("answered, completed")), [Rule::EventsJoined]);
+    assert_eq!(rules(&events("answered,completed")), [Rule::EventsJoined]);
+    assert_eq!(rules(&events("initiated ringing answered")), [Rule::NoCompleted]);
+    assert_eq!(rules(&events("in-progress completed")), [Rule::EventUnknown]);
+    assert_eq!(rules(&events("busy")), [Rule::EventUnknown, Rule::NoCompleted]);
+    assert_eq!(rules(&events("")), [Rule::NoCompleted]);
+    assert_eq!(rules(&events(" completed\n answered ")), []);
+    assert_eq!(events("answered,completed")[0].put, r#"statusCallbackEvent="initiated ringing answered completed""#);
+    assert!(events("in-progress completed")[0].what.contains("answered"));
+    let alone = dial(r#"<Number statusCallbackEvent="completed">1</Number>"#);
+    assert_eq!(rules(&alone), [Rule::StatusCallbackMissing, Rule::EventsWithoutCallback]);
+    let default = dial(&format!(r#"<Number statusCallback="{}">1</Number>"#, PUT.replace('&', "&amp;")));
+    assert_eq!((rules(&default), default[0].level), (vec![Rule::EventsDefault], Level::Note));
+}
+
+#[test]
+fn urls_that_twilio_cannot_or_should_not_call_are_found() {
+    let http = url("http://calls.example.com/x#rc=5&rp=all");
+    assert_eq!(rules(&http), [Rule::UrlHttp, Rule::UrlForeign]);
+    assert_eq!(http[0].put, r#"statusCallback="https://calls.example.com/x#rc=5&amp;rp=all""#);
+    let underscore = url("https://my_calls.example.com/x#rc=5&rp=all");
+    assert_eq!(rules(&underscore), [Rule::UrlUnderscore, Rule::UrlForeign]);
+    assert_eq!(rules(&url("https://calls.example.com:8443/x#rc=5&rp=all")), [Rule::UrlForeign]);
+    assert_eq!(rules(&url("https://calls.example.com:443/x#rc=5&rp=all")), []);
+    assert_eq!(rules(&url("https://CALLS.example.com/x#rc=5&rp=all")), []);
+    let relative = url("/webhooks/status#rc=5&rp=all");
+    assert_eq!((rules(&relative), relative[0].level), (vec![Rule::UrlRelative], Level::Note));
+    for malformed in ["", "not a url", "ftp://calls.example.com/x", "https://"] {
+        assert!(rules(&url(malformed)).contains(&Rule::UrlMalformed), "{malformed:?}: {:#?}", url(malformed));
+    }
+    let prefixed = Expect { public_url: Some("https://calls.example.com/hook".parse().unwrap()) };
+    let at = |path: &str| {
+        let text = format!(
+            r#"<Response><Dial action="/a"><Number statusCallback="https://calls.example.com{path}#rc=5&amp;rp=all" statusCallbackEvent="completed">1</Number></Dial></Response>"#
+        );
+        rules(&lint::twiml(&text, &prefixed))
+    };
+    assert_eq!((at("/hook/x"), at("/hooks/x"), at("/x")), (vec![], vec![Rule::UrlForeign], vec![Rule::UrlForeign]));
+    let other = dial(&format!(r#"<Number {GOOD} amdStatusCallback="http://calls.example.com/amd">1</Number>"#));
+    assert_eq!(rules(&other), [Rule::UrlHttp]);
+}
+
+#[test]
+fn overrides_are_read_as_twilio_reads_them() {
+    let with = |fragment: &str| rules(&url(&format!("https://calls.example.com/x{fragment}")));
+    for good in [
+        "#rc=5&rp=all",
+        "#rp=all&rc=2",
+        "#rc=3&rp=5xx,ct,rt",
+        "#ct=100&rt=15000&tt=15000&rc=5&rp=4xx,all&sni=y&e=ashburn,dublin",
+    ] {
+        assert_eq!(with(good), [], "{good}");
+    }
+    for none in ["", "#"] {
+        assert_eq!(with(none), [Rule::NoOverrides], "{none}");
+    }
+    for weak in ["#rc=1&rp=all", "#rc=5", "#rp=all", "#rc=5&rp=ct", "#rc=5&rp=4xx", "#ct=2000"] {
+        assert_eq!(with(weak), [Rule::OverridesWeak], "{weak}");
+    }
+    for malformed in [
+        "#rc=6&rp=all",
+        "#rc=-1&rp=all",
+        "#rc=five&rp=all",
+        "#rc=5&rp=always",
+        "#rc=5&rp=",
+        "#ct=99",
+        "#ct=10001",
+        "#rt=15001",
+        "#tt=99",
+        "#rc=5,rp=all",
+        "#rc=5;rp=all",
+        "#sni=yes",
+        "#e=",
+        "#top",
+        "#rc=5&rc=4&rp=all",
+        "#rc=",
+        "#rc=5&rp=all&",
+        "#rc=+5&rp=all",
+    ] {
+        assert!(with(malformed).contains(&Rule::OverridesMalformed), "{malformed}: {:?}", with(malformed));
+    }
+    let put = &url("https://calls.example.com/x?a=1&b=2#rc=9")[0].put;
+    assert_eq!(put, r#"statusCallback="https://calls.example.com/x?a=1&amp;b=2#rc=5&amp;rp=all""#);
+}
+
+#[test]
+fn attributes_that_do_not_exist_are_found_with_the_nearest_one() {
+    let found = dial(&format!(r#"<Number {GOOD} statuscallbackmethod="POST">1</Number>"#));
+    assert_eq!(
+        (rules(&found), found[0].put.as_str()),
+        (vec![Rule::AttributeUnknown], r#"statusCallbackMethod="POST""#)
+    );
+    let client = dial(&format!(r#"<Client {GOOD} machineDetection="Enable">ann</Client>"#));
+    assert_eq!((rules(&client), client[0].put.as_str()), (vec![Rule::AttributeUnknown], ""));
+    let text =
+        r#"<Response><Dial action="/a" timeOut="20" StatusCallback="x"><Conference>r</Conference></Dial></Response>"#;
+    let found = lint::twiml(text, &expect());
+    assert_eq!(rules(&found), [Rule::AttributeUnknown, Rule::StatusCallbackOnDial]);
+    assert_eq!(found[0].put, r#"timeout="20""#);
+}
+
+#[test]
+fn dial_without_action_and_callbacks_by_get_are_found() {
+    let text = format!("<Response><Dial>\n<Number {GOOD} statusCallbackMethod=\"get\">1</Number></Dial></Response>");
+    let found = lint::twiml(&text, &expect());
+    assert_eq!(rules(&found), [Rule::DialWithoutAction, Rule::MethodGet]);
+    assert_eq!(found[0].put, r#"action="https://calls.example.com/webhooks/twilio/dial""#);
+    assert_eq!((found[1].line, found[1].put.as_str()), (Some(2), r#"statusCallbackMethod="POST""#));
+    let http =
+        lint::twiml("<Response><Dial action=\"http://a.example/x\"><Queue>q</Queue></Dial></Response>", &expect());
+    assert_eq!(rules(&http), [Rule::UrlHttp]);
+}
+
+#[test]
+fn documents_that_twilio_does_not_read_are_found() {
+    let at = |text: &str| lint::twiml(text, &expect());
+    for broken in ["", "hello", "<Response>", "<Response><Dial></Response>", "<Response a=1/>", "<a/><b/>", "{\"a\":1}"]
+    {
+        assert_eq!(rules(&at(broken)), [Rule::NotXml], "{broken}");
+    }
+    assert_eq!(at("<Response>\n<Dial>\n</Response>")[0].line, Some(3));
+    // Not read, so that nothing can be expanded.
+    let bomb = "<!DOCTYPE a [<!ENTITY b \"bbbb\"><!ENTITY c \"&b;&b;&b;\">]><Response><Dial>&c;</Dial></Response>";
+    assert_eq!(rules(&at(bomb)), [Rule::NotXml]);
+    assert_eq!(rules(&at("<html/>")), [Rule::NotTwiml]);
+    let padded = |bytes: usize| format!("<Response><!--{}--></Response>", "x".repeat(bytes - 28));
+    assert_eq!((padded(TWIML_BYTES_MAX).len(), at(&padded(TWIML_BYTES_MAX))), (TWIML_BYTES_MAX, vec![]));
+    assert_eq!(rules(&at(&padded(TWIML_BYTES_MAX + 1))), [Rule::TooLarge]);
+    assert_eq!(rules(&at(&padded(10 << 20))), [Rule::TooLarge]);
+    let deep = format!("<Response>{}{}</Response>", "<Dial action=\"\">".repeat(3_000), "</Dial>".repeat(3_000));
+    let _ = at(&deep);
+}
+
+fn number(fields: Value) -> Vec<Finding> {
+    let number: PhoneNumber = serde_json::from_value(fields).unwrap();
+    lint::number(&number, &expect())
+}
+
+#[test]
+fn phone_numbers_and_applications_are_judged_by_what_reports_their_end() {
+    let with = |url: Value, method: &str| {
+        number(
+            json!({ "sid": "PN1", "phone_number": "+14155550100", "status_callback": url, "status_callback_method": method }),
+        )
+    };
+    assert_eq!(with(json!(PUT), "POST"), []);
+    let empty = with(json!(""), "POST");
+    assert_eq!(
+        (rules(&empty), empty[0].put.as_str()),
+        (vec![Rule::StatusCallbackMissing], &*format!("StatusCallback={PUT}"))
+    );
+    assert!(empty[0].subject.contains("+14155550100") && empty[0].line.is_none());
+    assert_eq!(rules(&with(Value::Null, "POST")), [Rule::StatusCallbackMissing]);
+    assert_eq!(rules(&with(json!(PUT), "GET")), [Rule::MethodGet]);
+    assert_eq!(rules(&with(json!("https://calls.example.com/x"), "POST")), [Rule::NoOverrides]);
+    assert_eq!(rules(&with(json!("https://other.example/x#rc=5&rp=all"), "POST")), [Rule::UrlForeign]);
+    assert_eq!(
+        rules(&with(json!("http://a_b.example/x#rc=5&rp=all"), "POST")),
+        [Rule::UrlHttp, Rule::UrlUnderscore, Rule::UrlForeign]
+    );
+    assert_eq!(
+        rules(&with(json!("/relative#rc=5&rp=all"), "POST")),
+        [Rule::UrlMalformed],
+        "REST takes absolute ones only"
+    );
+
+    let overruled = number(json!({ "sid": "PN1", "voice_application_sid": "AP1", "status_callback": PUT }));
+    assert_eq!((rules(&overruled), overruled[0].level), (vec![Rule::ApplicationInstead], Level::Note));
+    assert_eq!(number(json!({ "sid": "PN1", "voice_application_sid": "AP1", "status_callback": "" })), []);
+    assert_eq!(
+        rules(&number(json!({ "sid": "PN1", "trunk_sid": "TK1", "status_callback": PUT }))),
+        [Rule::TrunkInstead]
+    );
+
+    let application: Application =
+        serde_json::from_value(json!({ "sid": "AP1", "friendly_name": "desk", "status_callback": null })).unwrap();
+    let found = lint::application(&application, &expect());
+    assert_eq!(
+        (rules(&found), found[0].subject.as_str()),
+        (vec![Rule::StatusCallbackMissing], "application desk (AP1)")
+    );
+}
+
+#[test]
+fn the_parameters_of_a_new_call_are_judged() {
+    let of = |text: &str| lint::create_call(&form(text), &expect());
+    let callback = "To=%2B14155550100&StatusCallback=https%3A%2F%2Fcalls.example.com%2Fx%23rc%3D5%26rp%3Dall";
+    let all = "StatusCallbackEvent=initiated&StatusCallbackEvent=ringing&StatusCallbackEvent=answered&StatusCallbackEvent=completed";
+    assert_eq!(of(&format!("{callback}&{all}")), []);
+    for joined in
+        ["initiated+ringing+answered+completed", "initiated,ringing,answered,completed", "answered%20completed"]
+    {
+        let found = of(&format!("{callback}&StatusCallbackEvent={joined}"));
+        assert_eq!((rules(&found), found[0].put.as_str()), (vec![Rule::EventsJoined], all), "{joined}");
+    }
+    assert_eq!(rules(&of(&format!("{callback}&StatusCallbackEvent[]=answered"))), [Rule::NoCompleted]);
+    assert_eq!(
+        rules(&of(&format!("{callback}&StatusCallbackEvent=hangup&StatusCallbackEvent=completed"))),
+        [Rule::EventUnknown]
+    );
+    assert_eq!(rules(&of(callback)), [Rule::EventsDefault]);
+    assert_eq!(rules(&of(&format!("To=1&{all}"))), [Rule::EventsWithoutCallback]);
+    assert_eq!(rules(&of("To=1")), [Rule::StatusCallbackMissing]);
+    assert_eq!(rules(&of(&format!("{callback}&{all}&StatusCallbackMethod=GET"))), [Rule::MethodGet]);
+    let disabled = of(&format!("{callback}&{all}&ApplicationSid=AP1"));
+    assert_eq!((rules(&disabled), disabled[0].level), (vec![Rule::ApplicationInstead], Level::Finding));
+}
+
+#[test]
+fn the_callbacks_of_a_call_are_judged_by_what_was_answered() {
+    let call = |status: &str| -> Call {
+        serde_json::from_value(json!({ "sid": "CA1", "status": status, "to": "+14155550100" })).unwrap()
+    };
+    let sent = |status: &str, code: Value| -> CallRequest {
+        serde_json::from_value(json!({
+            "request": { "url": "https://calls.example.com/x", "parameters": { "call_status": status, "callback_source": "call-progress-events" } },
+            "response": { "response_code": code },
+        }))
+        .unwrap()
+    };
+    let of = |status: &str, requests: &[CallRequest]| lint::call(&call(status), Some(requests), &expect());
+    assert_eq!(of("completed", &[sent("ringing", json!(204)), sent("completed", json!(200))]), []);
+    assert_eq!(rules(&of("busy", &[sent("busy", json!(500))])), [Rule::AnswerRefused]);
+    assert_eq!(rules(&of("busy", &[sent("busy", json!("403"))])), [Rule::AnswerRefused]);
+    assert_eq!(rules(&of("busy", &[sent("busy", json!(301))])), [Rule::Redirect]);
+    assert_eq!(rules(&of("busy", &[sent("busy", Value::Null)])), [Rule::Unanswered]);
+    assert_eq!(rules(&of("completed", &[sent("ringing", json!(204))])), [Rule::NeverCalledBack]);
+    assert_eq!(rules(&of("in-progress", &[sent("ringing", json!(204))])), []);
+    assert_eq!(lint::call(&call("completed"), None, &expect()), [], "what is not known yet is no finding");
+    let none = of("completed", &[]);
+    assert_eq!(rules(&none), [Rule::NeverCalledBack]);
+    assert!(none[0].subject.contains("**00") && !none[0].subject.contains("4155550100"), "{}", none[0].subject);
+}
+
+#[test]
+fn what_a_url_answers_is_judged() {
+    assert_eq!(lint::answer("https://a.example/x", 200, "text/xml; charset=utf-8"), None);
+    assert_eq!(lint::answer("https://a.example/x", 200, "application/XML"), None);
+    assert_eq!(lint::answer("https://a.example/x", 200, "application/json").unwrap().rule, Rule::ContentType);
+    assert_eq!(lint::answer("https://a.example/x", 403, "text/xml").unwrap().rule, Rule::AnswerRefused);
+    let redirect = lint::redirect("http://a.example/x", 301, "https://a.example/x");
+    assert_eq!((redirect.rule, redirect.put.as_str()), (Rule::Redirect, "https://a.example/x"));
+}
