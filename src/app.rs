@@ -95,12 +95,17 @@ pub fn rules(config: &Config) -> Rules {
 
 /// Opens the configured database and brings it up to date.
 pub async fn open_store(config: &Config) -> Result<Db, OpenError> {
-    let db = match &config.database_url {
-        DatabaseUrl::Sqlite { path } => store::open_sqlite(path).await?,
-        DatabaseUrl::Postgres { url } => store::open_postgres(url.expose_secret()).await?,
-    };
+    let db = open_store_as_it_is(config).await?;
     store::migrate(&db).await?;
     Ok(db)
+}
+
+/// Opens the configured database and leaves its schema alone.
+pub async fn open_store_as_it_is(config: &Config) -> Result<Db, OpenError> {
+    match &config.database_url {
+        DatabaseUrl::Sqlite { path } => store::open_sqlite(path).await,
+        DatabaseUrl::Postgres { url } => store::open_postgres(url.expose_secret()).await,
+    }
 }
 
 /// The key that seals stored credentials: the configured one, or one beside the SQLite file.

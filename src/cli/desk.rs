@@ -7,7 +7,7 @@ use super::{
 use crate::{
     app,
     clock::{SharedClock, SystemClock},
-    config::{Config, DatabaseUrl, Loaded, Origin, Sources},
+    config::{Config, DatabaseUrl, Loaded, Origin, Sources, Warning},
     domain::id::DEFAULT_TENANT,
     store::{Db, tenants},
     telemetry::{self, LogFormat},
@@ -58,6 +58,8 @@ pub struct Desk {
     pub clock: SharedClock,
     /// Randomness.
     pub rng: StdRng,
+    /// What is ignored in the configuration.
+    pub warnings: Vec<Warning>,
 }
 
 /// Reads the configuration; `flags` override it. What is ignored in it is said on standard error.
@@ -79,7 +81,8 @@ impl Desk {
         let loaded = load(settings, Vec::new())?;
         let is_default = matches!(loaded.origin("log"), Some(Origin::Default));
         telemetry::init_tracing(if is_default { "warn" } else { &loaded.config.log }, LogFormat::Text)?;
-        Ok(Self { out, config: loaded.config, clock: Arc::new(SystemClock), rng: system_rng() })
+        let Loaded { config, warnings, .. } = loaded;
+        Ok(Self { out, config, clock: Arc::new(SystemClock), rng: system_rng(), warnings })
     }
 
     /// The time.

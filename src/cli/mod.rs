@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod demo;
 mod desk;
+mod doctor;
 mod exit;
 mod healthcheck;
 mod import;
@@ -59,6 +60,7 @@ enum Command {
     Check(check::Check),
     Verify(verify::Verify),
     Lint(lint::Lint),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Calls(calls::Calls),
     #[command(subcommand)]
@@ -116,6 +118,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
         Command::Verify(verify) => verify.run(Desk::open(out, settings)?).await,
         Command::Lint(lint) => lint.run(Desk::open(out, settings)?).await,
+        Command::Doctor(doctor) => doctor.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,

@@ -52,33 +52,42 @@ pub async fn known(desk: &mut Desk) -> Result<Vec<Token>> {
         return Ok(tokens);
     }
     match desk.on_existing_db(async |desk, db| of_database(desk, db).await).await {
-        Ok(stored) => tokens.extend(stored),
+        Ok((stored, unopened)) => {
+            tokens.extend(stored);
+            unopened.iter().for_each(|why| desk.out.note(format!("warning: {why}")));
+        }
         Err(error) if tokens.is_empty() => return Err(error),
         Err(error) => desk.out.note(format!("warning: stored tokens are left out: failed to {error}")),
     }
     Ok(tokens)
 }
 
-/// Every stored token that opens with the key of the configuration; what does not open is said on standard error.
-pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<Vec<Token>> {
-    let mut tokens = Vec::new();
+/// Every stored token that opens with the key of the configuration, and of each that does not the reason.
+pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<(Vec<Token>, Vec<String>)> {
+    let (mut tokens, mut unopened, mut sealer) = (Vec::new(), Vec::new(), None);
     let mut after = (String::new(), String::new());
     for _ in 0..PAGES_MAX {
         let page = accounts::list_all(db, (&after.0, &after.1), PAGE_ROWS).await?;
-        let Some(last) = page.last() else { return Ok(tokens) };
+        let Some(last) = page.last() else { break };
         after = (last.account.id.clone(), last.secret_id.clone());
-        for row in page {
-            let (Some(sealed), Some(seal_key)) = (row.sealed, row.seal_key) else { continue };
+        for row in page.into_iter().filter(|row| row.account.provider == "twilio") {
             let (account, tenant) = (row.account.id, row.account.tenant);
+            let (Some(sealed), Some(seal_key)) = (row.sealed, row.seal_key) else {
+                unopened.push(format!("account {account} has no token"));
+                continue;
+            };
+            let sealer = match &sealer {
+                Some(sealer) => sealer,
+                None => sealer.insert(app::sealer(&desk.config, &mut desk.rng)?),
+            };
             let name = format!("{} of {account}", row.secret_id);
-            let sealer = app::sealer(&desk.config, &mut desk.rng)?;
             match sealer.open(Owner { tenant: &tenant, account: &account }, &sealed, &seal_key) {
                 Ok(secret) => tokens.push(Token { account, name, secret }),
-                Err(error) => desk.out.note(format!("warning: {name} is left out: failed to {error}")),
+                Err(error) => unopened.push(format!("the token {name} is left out: failed to {error}")),
             }
         }
     }
-    Ok(tokens)
+    Ok((tokens, unopened))
 }
 
 const PAGE_ROWS: i64 = 1_000;

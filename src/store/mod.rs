@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod journal;
 pub mod keys;
 pub mod leads;
+pub mod now;
 mod open;
 pub mod outbox;
 pub mod signals;
@@ -35,6 +36,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("journal", journal::ALL),
     ("keys", keys::ALL),
     ("leads", leads::ALL),
+    ("now", now::ALL),
     ("open", open::ALL),
     ("outbox", outbox::ALL),
     ("signals", signals::ALL),

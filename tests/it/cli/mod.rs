@@ -4,6 +4,7 @@ mod accounts;
 mod check;
 mod configuration;
 mod demo;
+mod doctor;
 mod exits;
 mod help;
 mod import;

@@ -12,6 +12,7 @@ mod journal;
 mod keys;
 mod leads;
 mod migrations;
+mod now;
 mod outbox;
 mod schema;
 mod signals;
