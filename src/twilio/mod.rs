@@ -5,9 +5,9 @@
 //! a parameter name of Twilio's.
 
 mod amd;
-mod dial;
 pub mod client;
 pub mod diagnose;
+mod dial;
 pub mod door;
 pub mod form;
 pub mod lint;

@@ -3,7 +3,13 @@
 use super::Shell;
 use crate::support::{
     canned::{Canned, Reply},
-    gateway::{ACCOUNT, TOKEN},
+    database::TestDatabase,
+    gateway::{ACCOUNT, Gateway, PUBLIC_URL, TOKEN},
+    twilio::Twilio,
+};
+use onhook::{
+    domain::time::MINUTE,
+    double::{Application, Fate, Hook, Order, PhoneNumber, Setup, Voice},
 };
 use serde_json::{Value, json};
 
@@ -149,4 +155,64 @@ async fn an_account_that_cannot_be_asked() {
     let run = |shell: Shell| tokio::task::block_in_place(|| shell.run(&["lint", "--account", ACCOUNT]));
     run(shell(&server.url)).expect(1).says(&["20003", "auth token"]);
     run(Shell::new()).expect(6).says(&["there is no database"]);
+}
+
+/// An account whose callbacks reach a gateway, and then one of which some do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_of_the_double() {
+    let at = TestDatabase::sqlite().await;
+    let gateway = Gateway::on(&at, &[]).await;
+    let twilio = Twilio::beside(&gateway, Setup { calls_per_second: 100, ..Setup::default() });
+    let shell =
+        Shell::on(&at.place).with("ONHOOK_PUBLIC_URL", PUBLIC_URL).with("ONHOOK_TWILIO_API_BASE", &twilio.address);
+    let lint = |code: i32| {
+        let report =
+            tokio::task::block_in_place(|| shell.run(&["lint", "--account", ACCOUNT, "--json"])).expect(code).json();
+        let rules = report["found"].as_array().unwrap().iter();
+        let rules: Vec<String> = rules.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect();
+        rules
+    };
+    let status = format!("{PUBLIC_URL}/webhooks/twilio/status#rc=5&rp=all");
+    let hooks = |url: Option<&str>| Voice { status_callback: url.map(Hook::post), ..Voice::default() };
+    let number = |sid: &str, hooks, application: Option<&str>| PhoneNumber {
+        sid: sid.into(),
+        account_sid: ACCOUNT.into(),
+        phone_number: "+14155550100".into(),
+        friendly_name: "desk".into(),
+        hooks,
+        voice_application_sid: application.map(str::to_owned),
+    };
+    let sid = |prefix: &str, n: u8| format!("{prefix}{n:032}");
+    let now_ms = twilio.now_ms();
+    twilio.with(|double| {
+        double.add_number(number(&sid("PN", 1), hooks(Some(&status)), None));
+        let order = Order::new(ACCOUNT, "+14155550100", "+14155550101").telling(&status).going(Fate::Busy);
+        double.place(order, now_ms);
+    });
+    twilio.pass(20 * MINUTE).await;
+    assert_eq!(lint(0), Vec::<String>::new());
+
+    let now_ms = twilio.now_ms();
+    twilio.with(|double| {
+        double.add_number(number(&sid("PN", 2), hooks(None), None));
+        double.add_number(number(&sid("PN", 3), hooks(Some("http://old.example/x")), Some(&sid("AP", 1))));
+        let application = Application {
+            sid: sid("AP", 1),
+            account_sid: ACCOUNT.into(),
+            friendly_name: "a".into(),
+            hooks: hooks(None),
+        };
+        double.add_application(application);
+        double.place(Order::new(ACCOUNT, "+14155550100", "+14155550102").going(Fate::Busy), now_ms);
+        let nowhere = format!("{PUBLIC_URL}/nowhere#rc=5&rp=all");
+        double.place(Order::new(ACCOUNT, "+14155550100", "+14155550103").telling(nowhere).going(Fate::Busy), now_ms);
+    });
+    twilio.pass(20 * MINUTE).await;
+    let mut rules = lint(5);
+    rules.sort();
+    rules.dedup();
+    let expected = ["answer_refused", "application_instead", "never_called_back", "status_callback_missing"];
+    assert_eq!(rules, expected);
+    twilio.was_asked_well();
+    gateway.stop().await;
 }

@@ -1,15 +1,28 @@
 //! What the client asks, how it bears refusals, and what it makes of the answers.
 
-use crate::support::canned::{Canned, Reply};
-use onhook::twilio::client::{CallFilter, Client, ClientError, Credentials, Patience};
+use crate::support::{
+    canned::{Canned, Reply},
+    gateway::{START_MS, TOKEN},
+    twilio::Twilio,
+};
+use onhook::{
+    clock::ManualClock,
+    domain::time::MINUTE,
+    double::{Account, Fate, Order, Outage, Setup},
+    twilio::client::{CallFilter, Client, ClientError, Credentials, Patience},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 fn client(base: &str) -> Client {
+    client_of(base, ACCOUNT, "hush")
+}
+
+fn client_of(base: &str, sid: &str, secret: &str) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let credentials = Credentials { sid: ACCOUNT.into(), secret: "hush".into() };
+    let credentials = Credentials { sid: sid.into(), secret: secret.into() };
     let patience = Patience {
         timeout: Duration::from_secs(20),
         retries: 3,
@@ -73,8 +86,8 @@ async fn refusals_that_pass_are_asked_again_and_others_are_not() {
 async fn retry_after_is_obeyed_up_to_a_bound() {
     let late = Canned::serve(|n, _| if n == 0 { Reply::status(429).with("Retry-After", "1") } else { account() }).await;
     // The pauses of this client are of some milliseconds; the one that Twilio asks for is not over so soon.
-    let client_of = client(&late.url);
-    let waited = tokio::time::timeout(Duration::from_millis(200), client_of.load_account(ACCOUNT)).await;
+    let patient = client(&late.url);
+    let waited = tokio::time::timeout(Duration::from_millis(200), patient.load_account(ACCOUNT)).await;
     assert!(waited.is_err(), "it did not wait: {waited:?}");
     assert_eq!(late.seen().len(), 1);
     let hour = Canned::serve(|_, _| Reply::status(429).with("Retry-After", "3600")).await;
@@ -176,4 +189,62 @@ async fn what_was_sent_for_a_call_is_read() {
     assert!(callback.is_status_callback() && !other.is_status_callback());
     assert_eq!((callback.call_status(), callback.response.response_code), (Some("completed"), Some(500)));
     assert_eq!(other.response.response_code, None);
+}
+
+const SUB: &str = "AC00000000000000000000000000000002";
+
+/// A Twilio that acts like one: what is asked has to exist there, and what it answers is of the documented shape.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_double_is_asked_as_twilio_is() {
+    let clock = ManualClock::new(START_MS);
+    let twilio = Twilio::start(Setup { calls_per_second: 100, ..Setup::default() }, &clock);
+    let place = |to: &str, fate| {
+        twilio.with(|double| double.place(Order::new(ACCOUNT, "+14155550100", to).going(fate), START_MS))
+    };
+    let busy = place("+14155550101", Fate::Busy);
+    let answered = place("+14155550102", Fate::Answered { talk_s: 20 });
+    let silent =
+        Order::new(ACCOUNT, "+14155550100", "+14155550103").telling("http://127.0.0.1:1/x").going(Fate::NoAnswer);
+    let silent = twilio.with(|double| double.place(silent, START_MS));
+    twilio.pass(20 * MINUTE).await;
+
+    let client = client_of(&twilio.address, ACCOUNT, TOKEN);
+    let account = client.load_account(ACCOUNT).await.unwrap().value;
+    assert_eq!((account.status.as_deref(), account.sid.as_str()), (Some("active"), ACCOUNT));
+    let call = client.load_call(ACCOUNT, &answered).await.unwrap().value;
+    assert_eq!(
+        (call.status.as_str(), call.duration_seconds, call.to.as_deref()),
+        ("completed", Some(20), Some("+14155550102"))
+    );
+    assert!(call.created_ms.unwrap() >= START_MS && call.ended_ms.unwrap() > call.started_ms.unwrap());
+
+    let of = async |filter: CallFilter, limit: usize| {
+        let listed = client.list_calls(ACCOUNT, &filter, limit).await.unwrap();
+        (listed.entries.into_iter().map(|call| call.sid).collect::<Vec<_>>(), listed.is_cut)
+    };
+    assert_eq!(of(CallFilter::default(), 100).await.0.len(), 3);
+    assert!(of(CallFilter::default(), 2).await.1, "there are more");
+    assert_eq!(of(CallFilter { status: Some("busy".into()), ..CallFilter::default() }, 100).await, (vec![busy], false));
+    let to = CallFilter { to: Some("+14155550102".into()), started_from_ms: Some(START_MS), ..CallFilter::default() };
+    assert_eq!(of(to, 100).await.0, [answered]);
+    let later = CallFilter { started_from_ms: Some(START_MS + 60 * MINUTE), ..CallFilter::default() };
+    assert_eq!(of(later, 100).await.0, Vec::<String>::new());
+
+    let requests = client.list_call_requests(ACCOUNT, &silent).await.unwrap().entries;
+    let callbacks: Vec<_> = requests.iter().filter(|request| request.is_status_callback()).collect();
+    assert!(
+        !callbacks.is_empty() && callbacks.iter().all(|callback| callback.response.response_code.is_none()),
+        "{requests:?}"
+    );
+    assert_eq!(callbacks.last().unwrap().call_status(), Some("no-answer"));
+
+    assert!(matches!(client.load_call(ACCOUNT, "CA404").await, Err(ClientError::NotFound { .. })));
+    let stranger = client_of(&twilio.address, ACCOUNT, "another");
+    assert!(matches!(stranger.load_account(ACCOUNT).await, Err(ClientError::Unauthorized { .. })));
+    twilio.with(|double| double.add_account(Account::sub_account(SUB, "its own", ACCOUNT)));
+    client.list_phone_numbers(SUB, 10).await.expect("a parent may ask for its sub-account");
+    client.list_applications(SUB, 10).await.unwrap();
+    twilio.with(|double| double.set_outage(Some(Outage::Status(503))));
+    assert!(matches!(client.load_account(ACCOUNT).await, Err(ClientError::Unavailable { .. })));
+    twilio.was_asked_well();
 }
