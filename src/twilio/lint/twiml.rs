@@ -28,6 +28,7 @@ pub fn twiml(text: &str, expect: &Expect) -> Vec<Finding> {
     };
     let mut lint = Lint { document: &document, expect, found };
     lint.run();
+    lint.found.sort_by_key(|finding| (finding.line, finding.column));
     lint.found
 }
 
