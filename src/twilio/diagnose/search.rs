@@ -28,7 +28,7 @@ impl Wanted {
         }
         let mended = || {
             let plain: Cow<'_, str> = percent_encoding::percent_decode_str(text).decode_utf8().ok()?;
-            let plain = plain.trim_matches(['"', '\'', '=']).replace(' ', "+").replace('-', "+").replace('_', "/");
+            let plain = plain.trim_matches(['"', '\'', '=']).replace([' ', '-'], "+").replace('_', "/");
             let padding = "=".repeat((4 - plain.len() % 4) % 4);
             of(&(plain + &padding))
         };
@@ -47,11 +47,12 @@ pub(super) struct Search<'a> {
     question: &'a Question<'a>,
     wanted: Wanted,
     attempts: u32,
+    hashed_bytes: usize,
 }
 
 impl<'a> Search<'a> {
     pub const fn new(question: &'a Question<'a>, wanted: Wanted) -> Self {
-        Self { question, wanted, attempts: 0 }
+        Self { question, wanted, attempts: 0, hashed_bytes: 0 }
     }
 
     /// What explains the signature, and how many were computed.
@@ -99,15 +100,17 @@ impl<'a> Search<'a> {
         parameters.sort_unstable();
         parameters.dedup();
         let urls = candidate.urls();
+        let bytes: usize = parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
         for token in self.question.tokens.iter().filter(|token| !token.secret.is_empty()) {
             if tokens == Tokens::Own && token.owner != TokenOwner::Account {
                 continue;
             }
             for url in &urls {
-                if self.attempts >= ATTEMPTS_MAX {
+                if self.attempts >= ATTEMPTS_MAX || self.hashed_bytes > HASHED_BYTES_MAX {
                     return None;
                 }
                 self.attempts += 1;
+                self.hashed_bytes += url.len() + bytes;
                 let is_it = match &self.wanted {
                     Wanted::Sha1(wanted) => hmac_sha1(token.secret, url, &parameters).as_slice() == wanted,
                     Wanted::Sha256(wanted) => hmac_sha256(token.secret, url, &parameters).as_slice() == wanted,
@@ -145,5 +148,7 @@ fn token_mistake(token: &KnownToken<'_>, wanted: &Wanted) -> (String, Vec<Mistak
 
 /// No more signatures are computed than this: some 50 ms.
 pub const ATTEMPTS_MAX: u32 = 20_000;
+/// Nor is more hashed, whatever the size of the body: some 300 ms.
+const HASHED_BYTES_MAX: usize = 128 << 20;
 /// A signature has 28 or 44 characters, more if somebody escaped them.
 const SIGNATURE_CHARS_MAX: usize = 200;

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use onhook::{
     domain::time::MINUTE,
-    double::{Application, Fate, Hook, Order, PhoneNumber, Setup, Voice},
+    double::{Account, Application, Fate, Hook, Order, PhoneNumber, Setup, Voice},
 };
 use serde_json::{Value, json};
 
@@ -213,6 +213,11 @@ async fn an_account_of_the_double() {
     rules.dedup();
     let expected = ["answer_refused", "application_instead", "never_called_back", "status_callback_missing"];
     assert_eq!(rules, expected);
+    // With the parent's token, because the sub-account's own is not known.
+    let sub = sid("AC", 2);
+    twilio.with(|double| double.add_account(Account::sub_account(&sub, "its-own", ACCOUNT)));
+    let report = tokio::task::block_in_place(|| shell.run(&["lint", "--account", &sub, "--json"])).expect(0).json();
+    assert_eq!(report["looked_at"][2], "calls: 0");
     twilio.was_asked_well();
     gateway.stop().await;
 }

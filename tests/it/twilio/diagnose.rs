@@ -353,3 +353,12 @@ fn the_number_of_attempts_is_limited() {
     assert!(diagnosis.attempts > 1_000 && diagnosis.attempts <= ATTEMPTS_MAX, "{}", diagnosis.attempts);
     assert!(diagnosis.hints.iter().any(|hint| hint.contains("primary auth token")), "{:#?}", diagnosis.hints);
 }
+
+/// Nor is a large body hashed thousands of times.
+#[test]
+fn the_work_on_a_large_body_is_limited() {
+    let body = format!("a=1&Payload={}", "x".repeat(250_000));
+    let diagnosis = Seen { body: &body, ..Seen::default() }.diagnose(&sign("nobody's", URL, None));
+    assert_eq!(diagnosis.answer, Answer::Unexplained);
+    assert!((100..700).contains(&diagnosis.attempts), "{}", diagnosis.attempts);
+}

@@ -326,3 +326,25 @@ fn what_a_url_answers_is_judged() {
     let redirect = lint::redirect("http://a.example/x", 301, "https://a.example/x");
     assert_eq!((redirect.rule, redirect.put.as_str()), (Rule::Redirect, "https://a.example/x"));
 }
+
+/// Every attribute that Twilio's SDK for Node has is known here; a newer SDK may have more.
+#[test]
+fn the_attributes_of_the_official_sdk_are_known() {
+    let modules = std::env::var("ONHOOK_TEST_NODE_MODULES").expect("run the tests with scripts/test");
+    let types = std::fs::read_to_string(format!("{modules}/twilio/lib/twiml/VoiceResponse.d.ts")).unwrap();
+    for element in ["Dial", "Number", "Client", "Sip", "WhatsApp", "Application", "Conference"] {
+        let (_, interface) = types.split_once(&format!("interface {element}Attributes {{")).unwrap();
+        let interface = interface.split('}').next().unwrap();
+        let names: Vec<&str> =
+            interface.lines().filter_map(|line| line.trim().split_once("?:")).map(|(name, _)| name).collect();
+        assert!(names.len() > 4, "{element}: {names:?}");
+        for name in names {
+            let text = match element {
+                "Dial" => format!("<Response><Dial {name}=\"x\"><Queue>q</Queue></Dial></Response>"),
+                noun => format!("<Response><Dial><{noun} {name}=\"x\">y</{noun}></Dial></Response>"),
+            };
+            let found = lint::twiml(&text, &expect());
+            assert!(!rules(&found).contains(&Rule::AttributeUnknown), "{element} {name}: {found:#?}");
+        }
+    }
+}
