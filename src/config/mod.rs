@@ -175,6 +175,8 @@ settings! {
     LimitsConfig {
         /// A webhook body over this is answered 413.
         webhook_body_bytes_max: usize = "limits.webhook_body_bytes_max" / "ONHOOK_LIMITS_WEBHOOK_BODY_BYTES_MAX" => Bytes(KIB..=256 * KIB);
+        /// A batch of Event Streams over this is answered 413.
+        event_batch_bytes_max: usize = "limits.event_batch_bytes_max" / "ONHOOK_LIMITS_EVENT_BATCH_BYTES_MAX" => Bytes(KIB..=16 * MIB);
         /// The body of a REST request over this is answered 413.
         rest_body_bytes_max: usize = "limits.rest_body_bytes_max" / "ONHOOK_LIMITS_REST_BODY_BYTES_MAX" => Bytes(KIB..=64 * MIB);
         /// An import over this is answered 413.

@@ -90,6 +90,18 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                     .route(post().to(webhooks::twilio::status))
                     .route(get().to(webhooks::twilio::status_by_get)),
             )
+            .service(
+                at("/webhooks/twilio/recording", "GET, POST")
+                    .route(post().to(webhooks::twilio::recording))
+                    .route(get().to(webhooks::twilio::recording_by_get)),
+            )
+            .service(
+                at("/webhooks/twilio/amd", "GET, POST")
+                    .route(post().to(webhooks::twilio::amd))
+                    .route(get().to(webhooks::twilio::amd_by_get)),
+            )
+            .service(at("/webhooks/twilio/debugger", "POST").route(post().to(webhooks::twilio::debugger)))
+            .service(at("/webhooks/twilio/events", "POST").route(post().to(webhooks::twilio::events)))
             .service(at("/v1/calls", "GET, POST").route(get().to(calls::list)).route(post().to(calls::announce)))
             .service(at("/v1/calls/import", "POST").route(post().to(calls::import)))
             .service(at("/v1/calls/{id}", "GET").route(get().to(calls::load)))

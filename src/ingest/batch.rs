@@ -3,7 +3,7 @@
 //! Every load and every write is one statement for the whole batch. Whatever leaves here is a row in the same
 //! transaction, so a batch whose commit is uncertain can be repeated: it meets its own delivery keys.
 
-use super::{Rules, Submission, Submitted, contacts, links, row, timeline};
+use super::{Rules, Submission, Submitted, ask, contacts, links, row, timeline};
 use crate::{
     domain::{
         call::{Call, Row, Step},
@@ -38,6 +38,8 @@ pub(super) struct Terms<'a> {
 pub(super) struct Tally {
     pub(super) steps: Vec<Step>,
     pub(super) contacts: u64,
+    /// Calls that are to be asked about and that nobody knows.
+    pub(super) unknown: Vec<LegKey>,
 }
 
 /// A leg as it was and as it becomes.
@@ -46,7 +48,9 @@ pub(super) struct Leg {
     pub(super) call: Call,
     /// `None` for a new leg.
     pub(super) before: Option<Before>,
-    touched: bool,
+    pub(super) touched: bool,
+    /// It is to be asked about now.
+    pub(super) ask: bool,
     /// Received when it entered a state in this batch. Such a leg is worth looking for its lead.
     pub(super) entered_ms: Option<Millis>,
 }
@@ -78,8 +82,10 @@ pub(super) async fn apply(
     let mut batch = Batch::load(tx, keys).await?;
     let results: Vec<Submitted> = submissions.iter().map(|s| outcome_of(s, &mut fresh)).collect();
 
-    let news = submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Stored).map(|(s, _)| s);
-    batch.absorb_all(tx, &mut terms, news).await?;
+    let news: Vec<_> =
+        submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Stored).map(|(s, _)| s).collect();
+    batch.absorb_all(tx, &mut terms, &news).await?;
+    batch.hear(&news);
     for (submission, _) in submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Repeated) {
         batch.note_repeated(submission, terms.now);
     }
@@ -93,6 +99,7 @@ pub(super) async fn apply(
 fn keys_of(submissions: &[Submission]) -> Vec<LegKey> {
     let mut keys = BTreeSet::new();
     for submission in submissions {
+        keys.extend(ask::keys(submission));
         for signal in &submission.signals {
             let key = |id: &str| LegKey {
                 tenant: submission.tenant.clone(),
@@ -157,7 +164,7 @@ impl Batch {
         for stored in calls::list_conversations(tx, keys).await? {
             let call = row::registers(&stored)?;
             let view = LegView::read(&stored.provider_id, &call);
-            let mut leg = Leg { before: None, row: stored, call, touched: false, entered_ms: None };
+            let mut leg = Leg { before: None, row: stored, call, touched: false, ask: false, entered_ms: None };
             leg.before = Some(Before { row: leg.call.read(), view, root: leg.root() });
             self.legs.insert(leg.key(), leg);
         }
@@ -169,9 +176,8 @@ impl Batch {
         &mut self,
         tx: &mut Tx,
         terms: &mut Terms<'_>,
-        news: impl Iterator<Item = &'a Submission>,
+        news: &[&'a Submission],
     ) -> Result<(), StoreError> {
-        let news: Vec<&Submission> = news.collect();
         let said: Vec<(&Submission, &Signal)> =
             news.iter().flat_map(|s| s.signals.iter().map(move |signal| (*s, signal))).collect();
         let mut known = self.insert_signals(tx, &said).await?;
@@ -239,7 +245,7 @@ impl Batch {
         if own.is_empty() {
             return Ok(());
         }
-        self.absorb_all(tx, terms, own.iter()).await
+        self.absorb_all(tx, terms, &own.iter().collect::<Vec<_>>()).await
     }
 
     fn note_repeated(&mut self, submission: &Submission, now: Millis) {
@@ -275,6 +281,7 @@ impl Batch {
             let read = leg.call.read();
             row::fill(&mut leg.row, &leg.call, &read);
             leg.set_due(rules);
+            leg.ask_now(now);
             if let Some(kind) = effect::of_call(leg.before.as_ref().map(|before| &before.row), &read) {
                 leg.row.effects += 1;
                 self.outbox.push(call_effect(&leg.row, kind, now));
@@ -299,7 +306,14 @@ impl Leg {
             ..CallRow::default()
         };
         // Also one of which only a word nobody knows was heard: it lives, so it must be looked at.
-        Self { row, call: Call::default(), before: None, touched: false, entered_ms: Some(signal.received_ms) }
+        Self {
+            row,
+            call: Call::default(),
+            before: None,
+            touched: false,
+            ask: false,
+            entered_ms: Some(signal.received_ms),
+        }
     }
 
     fn absorb(&mut self, signal: &Signal) -> Step {

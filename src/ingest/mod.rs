@@ -4,6 +4,7 @@
 //! One writer takes what is waiting, applies it in one transaction and answers when it is durable (`writer`).
 //! What a signal means is decided by `domain::call::Call` alone; `batch` loads, asks it and writes.
 
+mod ask;
 mod batch;
 mod contacts;
 pub mod import;
@@ -150,6 +151,9 @@ struct Job {
     answer: oneshot::Sender<Result<Submitted, SubmitError>>,
 }
 
+/// What whoever submitted waits for.
+type Answered = oneshot::Receiver<Result<Submitted, SubmitError>>;
+
 impl Ingest {
     /// Makes the door and the writer behind it; the writer must be run ([`Writer::run`]).
     pub fn new(parts: writer::Parts) -> (Self, Writer) {
@@ -159,11 +163,36 @@ impl Ingest {
 
     /// Submits and waits until it is durable. Dropping the future does not take the submission back.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        Self::answer(self.queue_up(submission)?).await
+    }
+
+    /// Submits several at once, so that they share transactions, and waits until each is durable or has failed.
+    /// In the order given; at most [`AT_ONCE_MAX`] wait at a time, so that others find a place in the queue.
+    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, SubmitError>> {
+        let mut results = Vec::with_capacity(submissions.len());
+        let mut left = submissions.into_iter().peekable();
+        while left.peek().is_some() {
+            let waiting: Vec<_> = left.by_ref().take(AT_ONCE_MAX).map(|one| self.queue_up(one)).collect();
+            for answered in waiting {
+                results.push(match answered {
+                    Ok(answered) => Self::answer(answered).await,
+                    Err(error) => Err(error),
+                });
+            }
+        }
+        results
+    }
+
+    fn queue_up(&self, submission: Submission) -> Result<Answered, SubmitError> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Job { submission, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => SubmitError::Full,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
         })?;
+        Ok(answered)
+    }
+
+    async fn answer(answered: Answered) -> Result<Submitted, SubmitError> {
         match tokio::time::timeout(ANSWER_WITHIN, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(SubmitError::Stopped),
@@ -181,6 +210,8 @@ pub use writer::Parts;
 
 /// More than this many waiting submissions are refused with 503.
 pub const QUEUE_MAX: usize = 4096;
+/// How many of the submissions of one request wait at a time: as many as one transaction takes.
+pub const AT_ONCE_MAX: usize = 256;
 /// Twilio gives up after 15 s; an answer must have left before that.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// 128 bits of the digest.

@@ -8,7 +8,7 @@ use crate::{
         Db, StoreError,
         deliveries::{self, APPLIED, DeliveryRow},
     },
-    twilio::door::{self, Door, Method, Parameters},
+    twilio::door::{self, Door, Method},
 };
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -99,8 +99,7 @@ async fn again(ingest: Ingest, row: DeliveryRow) -> bool {
 fn read(row: DeliveryRow) -> Result<Submission, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let (door, method): (Door, Method) = (row.source.parse()?, row.method.parse()?);
-    let parameters = Parameters::parse(method, &row.query, &row.body).map_err(|e| text(&e))?;
-    let said = door::read(door, &parameters, row.received_ms).map_err(|e| text(&e))?;
+    let said = door::read_stored(door, method, &row.query, &row.body, row.received_ms).map_err(|e| text(&e))?;
     let delivery = DeliveryRow { state: APPLIED.to_owned(), reason: None, retry_at_ms: None, ..row };
     let tenant = delivery.tenant.clone();
     Ok(Submission { tenant, provider: "twilio", delivery: Some(delivery), signals: said.signals, ask: said.ask })

@@ -15,6 +15,7 @@ use crate::{
     },
     store::{
         Db, StoreError,
+        calls::LegKey,
         deliveries::{self, DeliveryRow, UNAPPLIED},
     },
     telemetry::{DatabaseTrouble, Metrics},
@@ -199,6 +200,15 @@ impl Writer {
     fn count(&self, tally: &Tally) {
         for step in &tally.steps {
             self.parts.metrics.step(*step);
+        }
+        for LegKey { tenant, provider_id, account } in &tally.unknown {
+            tracing::warn!(
+                call = provider_id,
+                account,
+                tenant,
+                "Twilio reports trouble with a call that nothing was ever heard of, so it cannot be asked about: \
+                 either its first callback is the one that was lost, or its callbacks do not lead here",
+            );
         }
         for _ in 0..tally.contacts {
             self.parts.metrics.lead_contacted();

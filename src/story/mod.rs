@@ -162,7 +162,7 @@ impl Request {
     }
 }
 
-/// Twilio's `Timestamp`, encoded for a form: RFC 2822 in whole seconds, a space as `%20`.
+/// Twilio's `Timestamp`, encoded for a form: a space as `%20`.
 fn timestamp(at: Millis) -> String {
     percent_encoding::utf8_percent_encode(&time::rfc2822(at), percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -4,8 +4,10 @@
 //! when it is tried again, and when it is taken out of quarantine.
 
 use super::{
+    alert::{Alert, read_debugger},
     amd::read_amd,
     dial::read_dial,
+    event_stream::{Entry, read_entry},
     form::{Form, FormError},
     reading::Unreadable,
     recording::read_recording,
@@ -50,6 +52,25 @@ impl Door {
             Self::Amd => "/webhooks/twilio/amd",
             Self::Debugger => "/webhooks/twilio/debugger",
             Self::Events => "/webhooks/twilio/events",
+        }
+    }
+}
+
+/// What the body of a webhook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Parameters, which are signed with the URL.
+    Form,
+    /// CloudEvents in a JSON array, whose hash is in the signed URL.
+    Events,
+}
+
+impl Door {
+    /// What comes through it.
+    pub const fn carries(self) -> Carries {
+        match self {
+            Self::Status | Self::Voice | Self::Dial | Self::Recording | Self::Amd | Self::Debugger => Carries::Form,
+            Self::Events => Carries::Events,
         }
     }
 }
@@ -104,6 +125,8 @@ pub struct Said {
     pub signals: Vec<Signal>,
     /// Calls whose truth has to be asked for now: something about them may have been lost on the way.
     pub ask: Vec<Leg>,
+    /// What Twilio's Debugger reports, for the person on call.
+    pub alert: Option<Alert>,
     /// What was left out and why, for whoever looks at the delivery. Shows no numbers of people.
     pub noted: Vec<String>,
 }
@@ -127,7 +150,39 @@ pub fn read(door: Door, parameters: &Parameters, received_ms: Millis) -> Result<
         Door::Dial => read_dial(twilio, query, received_ms),
         Door::Recording => read_recording(twilio, query, received_ms),
         Door::Amd => read_amd(twilio, query, received_ms),
-        // Built in the next steps.
-        Door::Debugger | Door::Events => Err(Unreadable::Missing { field: "body", allowed: "readable" }),
+        Door::Debugger => read_debugger(twilio, query, received_ms),
+        // What is there is JSON: see `read_stored`.
+        Door::Events => Err(Unreadable::Missing { field: "type", allowed: "the type of a CloudEvent" }),
     }
+}
+
+/// Reads a delivery from the raw bytes it is stored with, whatever the door. That of an event is one CloudEvent.
+pub fn read_stored(
+    door: Door,
+    method: Method,
+    query: &[u8],
+    body: &[u8],
+    received_ms: Millis,
+) -> Result<Said, StoredUnreadable> {
+    if door != Door::Events {
+        return Ok(read(door, &Parameters::parse(method, query, body)?, received_ms)?);
+    }
+    match read_entry(body, received_ms)? {
+        Entry::Said { said, .. } => Ok(said),
+        // Neither is ever stored.
+        Entry::Test | Entry::Foreign { .. } => {
+            Err(Unreadable::Missing { field: "type", allowed: "the type of a CloudEvent about a call" }.into())
+        }
+    }
+}
+
+/// Why a stored delivery cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoredUnreadable {
+    /// It is no form.
+    #[error(transparent)]
+    Form(#[from] FormError),
+    /// It speaks of no call.
+    #[error(transparent)]
+    Webhook(#[from] Unreadable),
 }

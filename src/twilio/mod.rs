@@ -4,11 +4,13 @@
 //! read as provider-neutral signals. What does not verify is explained by [`diagnose`]. Nothing outside this room knows
 //! a parameter name of Twilio's.
 
+pub mod alert;
 mod amd;
 pub mod client;
 pub mod diagnose;
 mod dial;
 pub mod door;
+pub mod event_stream;
 pub mod form;
 pub mod lint;
 pub mod reading;

@@ -55,7 +55,7 @@ impl Reading<'_> {
         // What is said of two legs is read twice.
         let mut seen = BTreeSet::new();
         self.noted.retain(|noted| seen.insert(noted.clone()));
-        Said { provider_id, signals, ask: Vec::new(), noted: self.noted }
+        Said { provider_id, signals, ask: Vec::new(), alert: None, noted: self.noted }
     }
 
     /// What a status word claims. `status` and `duration` are Twilio's names of the two parameters.

@@ -45,6 +45,7 @@ const BAD: &[(&str, &str, Quoted)] = &[
     ("keep.deliveries", "forever", Quoted::Yes),
     ("keep.journal", "100y", Quoted::Yes),
     ("limits.webhook_body_bytes_max", "64kb", Quoted::Yes),
+    ("limits.event_batch_bytes_max", "1", Quoted::Yes),
     ("limits.rest_body_bytes_max", "0", Quoted::Yes),
     ("limits.import_bytes_max", "99999999999GiB", Quoted::Yes),
     ("limits.shutdown_deadline", "11m", Quoted::Yes),

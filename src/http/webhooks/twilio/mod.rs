@@ -2,8 +2,16 @@
 //!
 //! [`arrive`] and [`submit`] are the one way in; each door adds what it answers.
 
+mod amd;
+mod debugger;
+mod events;
+mod recording;
 mod status;
 
+pub(in crate::http) use amd::{__path_amd, __path_amd_by_get, amd, amd_by_get};
+pub(in crate::http) use debugger::{__path_debugger, debugger};
+pub(in crate::http) use events::{__path_events, events};
+pub(in crate::http) use recording::{__path_recording, __path_recording_by_get, recording, recording_by_get};
 pub(in crate::http) use status::{__path_status, __path_status_by_get, status, status_by_get};
 
 use crate::{
@@ -13,7 +21,9 @@ use crate::{
     ingest::{Received, Submission, Submitted},
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{
-        door::{self, Door, Method, Parameters, Said},
+        alert::Alert,
+        door::{self, Carries, Door, Method, Parameters, Said},
+        event_stream,
         signature::canonical,
         verification::Signed,
     },
@@ -59,16 +69,26 @@ async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gat
 /// Reads a webhook off the wire and verifies it.
 async fn arrive(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Arrived, Problem> {
     let received_ms = gateway.clock.now_ms();
-    let mut raw_body = body::read(payload, gateway.config.limits.webhook_body_bytes_max).await?;
-    let method = method_of(request, &raw_body)?;
+    let limits = &gateway.config.limits;
+    let (carries, bytes_max) = match door.carries() {
+        Carries::Form => (Carries::Form, limits.webhook_body_bytes_max),
+        Carries::Events => (Carries::Events, limits.event_batch_bytes_max),
+    };
+    let mut raw_body = body::read(payload, bytes_max).await?;
+    let method = method_of(request, carries, &raw_body)?;
     if method == Method::Get {
         // A GET is signed over its URL only: what else came with it is nobody's word.
         raw_body = Bytes::new();
     }
     let raw_query = request.query_string().to_owned();
-    let parameters = Parameters::parse(method, raw_query.as_bytes(), &raw_body).map_err(|e| unreadable(&e))?;
-    let account = account_of(gateway, &parameters).await?;
-    let verified = verify(request, gateway, &account, &parameters)?;
+    let form: &[u8] = if carries == Carries::Form { &raw_body } else { &[] };
+    let parameters = Parameters::parse(method, raw_query.as_bytes(), form).map_err(|e| unreadable(&e))?;
+    let account = account_of(gateway, carries, &parameters).await?;
+    let body_fault = match carries {
+        Carries::Form => None,
+        Carries::Events => event_stream::body_fault(&raw_query, &raw_body),
+    };
+    let verified = verify(request, gateway, &account, &parameters, body_fault)?;
     Ok(Arrived { door, account, parameters, raw_query, raw_body, received_ms, verified, probe: false })
 }
 
@@ -84,7 +104,13 @@ fn is_probe(arrived: &Arrived) -> Result<bool, Problem> {
 
 fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
     let said = door::read(arrived.door, &arrived.parameters, arrived.received_ms).map_err(|e| unreadable(&e))?;
-    let (call, account, door) = (&said.provider_id, &arrived.account.id, arrived.door.as_str());
+    tell(&said, arrived.door, &arrived.account.id, gateway);
+    Ok(said)
+}
+
+/// Tells the person on call what of a webhook was left out, and what Twilio reports.
+fn tell(said: &Said, door: Door, account: &str, gateway: &Gateway) {
+    let (call, door) = (&said.provider_id, door.as_str());
     for noted in &said.noted {
         tracing::warn!(call, account, door, noted, "left something of a webhook out");
     }
@@ -92,7 +118,41 @@ fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
         gateway.metrics.status_refused();
         tracing::warn!(call, account, door, word, "refused a status nobody knows; it is stored and moves nothing");
     }
-    Ok(said)
+    if let Some(alert) = &said.alert {
+        tell_alert(alert, account, gateway);
+    }
+}
+
+/// What Twilio's Debugger reports. Codes that are not about requests are somebody else's matter.
+fn tell_alert(alert: &Alert, account: &str, gateway: &Gateway) {
+    let Alert { sid, level, code, call, url } = alert;
+    let Some((meaning, advice)) = alert.meaning().zip(alert.advice()) else {
+        tracing::info!(
+            alert = sid,
+            level,
+            code,
+            call,
+            account,
+            "Twilio's Debugger reports something that is kept only"
+        );
+        return;
+    };
+    let public = gateway.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    let ours = public.zip(url.as_deref()).map(|(public, url)| url.starts_with(public));
+    let loss = alert.loss().as_str();
+    tracing::warn!(
+        alert = sid,
+        level,
+        code,
+        call,
+        account,
+        url,
+        ours,
+        meaning,
+        advice,
+        loss,
+        "Twilio reports that a request of its own went wrong; where loss is likely, the call is asked about now",
+    );
 }
 
 /// Makes durable what a webhook says.
@@ -115,25 +175,35 @@ async fn submit(arrived: &Arrived, said: Said, gateway: &Gateway) -> Result<Subm
     Ok(gateway.ingest.submit(submission).await?)
 }
 
-/// A POST carries a form; a GET carries everything in the query.
-fn method_of(request: &HttpRequest, body: &Bytes) -> Result<Method, Problem> {
+/// A POST carries a form, or events as JSON; a GET carries everything in the query.
+fn method_of(request: &HttpRequest, carries: Carries, body: &Bytes) -> Result<Method, Problem> {
     if request.method() == actix_web::http::Method::GET {
         return Ok(Method::Get);
     }
     let media = body::media_type(request);
+    let allowed: &[&str] = match carries {
+        Carries::Form => &["application/x-www-form-urlencoded"],
+        Carries::Events => &["application/json", "application/cloudevents-batch+json", "application/cloudevents+json"],
+    };
     // An empty body needs no content type: it is refused for what is missing in it.
-    if body.is_empty() || media.as_deref() == Some("application/x-www-form-urlencoded") {
+    if body.is_empty() || media.as_deref().is_some_and(|media| allowed.contains(&media)) {
         return Ok(Method::Post);
     }
-    let detail = format!("the content type is {media:?}; Twilio sends application/x-www-form-urlencoded here");
+    let usual = allowed.first().copied().unwrap_or_default();
+    let detail = format!("the content type is {media:?}; Twilio sends {usual} here");
     Err(Problem::new(ProblemKind::Unreadable, detail))
 }
 
 /// The account the webhook claims to be of. Nothing is proved by it: it chooses the tokens to verify with.
-async fn account_of(gateway: &Gateway, parameters: &Parameters) -> Result<Arc<Account>, Problem> {
+async fn account_of(gateway: &Gateway, carries: Carries, parameters: &Parameters) -> Result<Arc<Account>, Problem> {
     let refused = |detail: String| Problem::new(ProblemKind::SignatureRefused, detail);
-    let Some(sid) = parameters.account_sid() else {
-        return Err(refused("AccountSid is missing, so there is no token to verify with".into()));
+    let (sid, name) = match carries {
+        Carries::Form => (parameters.account_sid(), "AccountSid"),
+        // A batch has no parameters, and its events may be of several accounts.
+        Carries::Events => (parameters.query.first("account"), "account= in the URL of the sink"),
+    };
+    let Some(sid) = sid else {
+        return Err(refused(format!("{name} is missing, so there is no token to verify with")));
     };
     let shown: String = sid.chars().take(SID_CHARS_SHOWN_MAX).collect();
     match gateway.directory.account(&sid).await {
@@ -153,12 +223,13 @@ async fn account_of(gateway: &Gateway, parameters: &Parameters) -> Result<Arc<Ac
     }
 }
 
-/// Whether the webhook is signed. In `observe` one that is not is let in, and marked.
+/// Whether the webhook is signed, and its body is the one that was (`body_fault`). In `observe` one that is not is let in, and marked.
 fn verify(
     request: &HttpRequest,
     gateway: &Gateway,
     account: &Account,
     parameters: &Parameters,
+    body_fault: Option<&'static str>,
 ) -> Result<bool, Problem> {
     let signed = Signed {
         parameters,
@@ -167,7 +238,8 @@ fn verify(
         signature: text(request, SIGNATURE),
     };
     let origins = signed.origins(gateway.config.public_url.as_ref());
-    let Some(why) = signed.verify(&origins, account.token_bytes()).fault() else { return Ok(true) };
+    let fault = signed.verify(&origins, account.token_bytes()).fault().or(body_fault);
+    let Some(why) = fault else { return Ok(true) };
     let mode = account.verify(gateway.clock.now_ms(), gateway.config.verify);
     let tried: Vec<&str> = origins.iter().collect();
     match mode {
@@ -189,6 +261,15 @@ fn verify(
 
 /// Counts how a webhook was answered; `None`: it was a probe.
 fn count(gateway: &Gateway, door: Door, result: Result<Option<Submitted>, &Problem>) {
+    let endpoint = match door {
+        Door::Status => Endpoint::TwilioStatus,
+        Door::Voice => Endpoint::TwilioVoice,
+        Door::Dial => Endpoint::TwilioDial,
+        Door::Recording => Endpoint::TwilioRecording,
+        Door::Amd => Endpoint::TwilioAmd,
+        Door::Debugger => Endpoint::TwilioDebugger,
+        Door::Events => Endpoint::TwilioEvents,
+    };
     let answer = match result {
         Ok(Some(Submitted::Stored | Submitted::Unapplied)) => DeliveryAnswer::Stored,
         Ok(Some(Submitted::Repeated)) => DeliveryAnswer::Repeated,
@@ -199,15 +280,6 @@ fn count(gateway: &Gateway, door: Door, result: Result<Option<Submitted>, &Probl
             ProblemKind::Unavailable => DeliveryAnswer::Unavailable,
             _ => DeliveryAnswer::Unreadable,
         },
-    };
-    let endpoint = match door {
-        Door::Status => Endpoint::TwilioStatus,
-        Door::Voice => Endpoint::TwilioVoice,
-        Door::Dial => Endpoint::TwilioDial,
-        Door::Recording => Endpoint::TwilioRecording,
-        Door::Amd => Endpoint::TwilioAmd,
-        Door::Debugger => Endpoint::TwilioDebugger,
-        Door::Events => Endpoint::TwilioEvents,
     };
     gateway.metrics.delivery(endpoint, answer);
 }
