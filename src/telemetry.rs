@@ -91,6 +91,8 @@ words! {
         TwilioStatus = "twilio_status",
         /// `/webhooks/twilio/voice`.
         TwilioVoice = "twilio_voice",
+        /// `/webhooks/twilio/whisper`.
+        TwilioWhisper = "twilio_whisper",
         /// `/webhooks/twilio/dial`.
         TwilioDial = "twilio_dial",
         /// `/webhooks/twilio/recording`.

@@ -14,6 +14,7 @@ mod register;
 pub mod retry;
 pub mod signal;
 pub mod state;
+pub mod tariff;
 pub mod time;
 mod words;
 

@@ -28,6 +28,8 @@ words! {
         Status = "twilio/status",
         /// Requests for TwiML: what is to be done with a call. Answered with TwiML.
         Voice = "twilio/voice",
+        /// Requests for what a dialed leg hears before it is bridged (the `url` of a noun). Answered with TwiML.
+        Whisper = "twilio/whisper",
         /// What came of a `<Dial>` (its `action`). Answered with TwiML.
         Dial = "twilio/dial",
         /// Recordings (`recordingStatusCallback`).
@@ -47,6 +49,7 @@ impl Door {
         match self {
             Self::Status => super::STATUS_PATH,
             Self::Voice => "/webhooks/twilio/voice",
+            Self::Whisper => "/webhooks/twilio/whisper",
             Self::Dial => "/webhooks/twilio/dial",
             Self::Recording => "/webhooks/twilio/recording",
             Self::Amd => "/webhooks/twilio/amd",
@@ -69,7 +72,13 @@ impl Door {
     /// What comes through it.
     pub const fn carries(self) -> Carries {
         match self {
-            Self::Status | Self::Voice | Self::Dial | Self::Recording | Self::Amd | Self::Debugger => Carries::Form,
+            Self::Status
+            | Self::Voice
+            | Self::Whisper
+            | Self::Dial
+            | Self::Recording
+            | Self::Amd
+            | Self::Debugger => Carries::Form,
             Self::Events => Carries::Events,
         }
     }
@@ -146,7 +155,7 @@ pub fn read(door: Door, parameters: &Parameters, received_ms: Millis) -> Result<
     let (twilio, query) = (parameters.of_twilio(), &parameters.query);
     match door {
         Door::Status => read_status(twilio, query, received_ms),
-        Door::Voice => read_voice(twilio, query, received_ms),
+        Door::Voice | Door::Whisper => read_voice(twilio, query, received_ms),
         Door::Dial => read_dial(twilio, query, received_ms),
         Door::Recording => read_recording(twilio, query, received_ms),
         Door::Amd => read_amd(twilio, query, received_ms),

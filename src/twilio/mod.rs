@@ -8,7 +8,9 @@ pub mod alert;
 mod amd;
 pub mod client;
 pub mod diagnose;
+pub mod callback_url;
 mod dial;
+pub mod dialing;
 pub mod door;
 pub mod event_stream;
 pub mod form;
@@ -19,6 +21,7 @@ pub mod rest;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod twiml;
 pub mod verification;
 
 /// Where status callbacks of calls and of dialed nouns are sent to.

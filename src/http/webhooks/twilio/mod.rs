@@ -264,6 +264,7 @@ fn count(gateway: &Gateway, door: Door, result: Result<Option<Submitted>, &Probl
     let endpoint = match door {
         Door::Status => Endpoint::TwilioStatus,
         Door::Voice => Endpoint::TwilioVoice,
+        Door::Whisper => Endpoint::TwilioWhisper,
         Door::Dial => Endpoint::TwilioDial,
         Door::Recording => Endpoint::TwilioRecording,
         Door::Amd => Endpoint::TwilioAmd,
