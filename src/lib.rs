@@ -27,6 +27,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
+pub mod voice;
 
 pub mod check;
 

@@ -3,6 +3,9 @@
 
 mod callbacks;
 mod labels;
+mod voice;
+
+pub use voice::VoiceFigures;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -219,6 +222,11 @@ impl Metrics {
         self.0.callbacks.accounts_without_endings.set(accounts);
     }
 
+    /// The figures of the voice webhook.
+    pub fn voice(&self) -> &VoiceFigures {
+        &self.0.voice
+    }
+
     /// All figures as OpenMetrics text; see [`METRICS_CONTENT_TYPE`].
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -248,6 +256,7 @@ struct Figures {
     tenant_crossings_refused: Counter,
     lead_contacts: Counter,
     callbacks: CallbackCounters,
+    voice: VoiceFigures,
 }
 
 impl Default for Figures {
@@ -267,6 +276,7 @@ impl Default for Figures {
             tenant_crossings_refused: Counter::default(),
             lead_contacts: Counter::default(),
             callbacks: CallbackCounters::default(),
+            voice: VoiceFigures::default(),
         }
     }
 }
@@ -289,6 +299,7 @@ impl Figures {
         to.register("onhook_tenant_crossings_refused", "Requests for another tenant's object", self.tenant_crossings_refused.clone());
         to.register("onhook_lead_contacts", "Leads that were contacted", self.lead_contacts.clone());
         self.callbacks.register(to);
+        self.voice.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 

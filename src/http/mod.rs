@@ -16,6 +16,7 @@ mod page;
 mod problem;
 mod time;
 mod trace;
+mod voice;
 mod webhooks;
 
 pub use auth::{Admin, Can, Needs, Read, Write};
@@ -102,6 +103,21 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             )
             .service(at("/webhooks/twilio/debugger", "POST").route(post().to(webhooks::twilio::debugger)))
             .service(at("/webhooks/twilio/events", "POST").route(post().to(webhooks::twilio::events)))
+            .service(
+                at("/webhooks/twilio/voice", "GET, POST")
+                    .route(post().to(webhooks::twilio::voice))
+                    .route(get().to(webhooks::twilio::voice_by_get)),
+            )
+            .service(
+                at("/webhooks/twilio/dial", "GET, POST")
+                    .route(post().to(webhooks::twilio::dial))
+                    .route(get().to(webhooks::twilio::dial_by_get)),
+            )
+            .service(
+                at("/webhooks/twilio/whisper", "GET, POST")
+                    .route(post().to(webhooks::twilio::whisper))
+                    .route(get().to(webhooks::twilio::whisper_by_get)),
+            )
             .service(at("/v1/calls", "GET, POST").route(get().to(calls::list)).route(post().to(calls::announce)))
             .service(at("/v1/calls/import", "POST").route(post().to(calls::import)))
             .service(at("/v1/calls/{id}", "GET").route(get().to(calls::load)))
@@ -121,6 +137,14 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/keys", "GET, POST").route(get().to(keys::list)).route(post().to(keys::create)))
             .service(at("/v1/keys/{id}", "DELETE").route(delete().to(keys::revoke)))
             .service(at("/v1/accounts/{id}/health", "GET").route(get().to(account_health::load)))
+            .service(at("/v1/voice", "GET, PUT").route(get().to(voice::load)).route(put().to(voice::put)))
+            .service(at("/v1/voice/numbers", "GET").route(get().to(voice::list_numbers)))
+            .service(
+                at("/v1/voice/numbers/{number}", "GET, PUT, DELETE")
+                    .route(get().to(voice::load_number))
+                    .route(put().to(voice::put_number))
+                    .route(delete().to(voice::delete_number)),
+            )
             .service(at("/healthz", "GET").route(get().to(health::live)))
             .service(at("/readyz", "GET").route(get().to(health::ready)))
             .service(at("/metrics", "GET").route(get().to(health::metrics)))

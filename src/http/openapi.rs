@@ -2,7 +2,7 @@
 //!
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
-use super::{Problem, ProblemKind, account_health, calls, health, keys, leads, problem::ProblemBody, webhooks};
+use super::{Problem, ProblemKind, account_health, calls, health, keys, leads, problem::ProblemBody, voice, webhooks};
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
 use utoipa::{
@@ -30,6 +30,7 @@ use utoipa::{
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
         (name = "keys", description = "API keys of the tenant"),
         (name = "accounts", description = "Provider accounts and whether their callbacks arrive"),
+        (name = "voice", description = "How calls are answered"),
         (name = "webhooks", description = "What providers send; signed, no key"),
         (name = "health", description = "Is it there, can it work, what has it counted"),
     ),
@@ -43,6 +44,10 @@ use utoipa::{
         webhooks::twilio::recording, webhooks::twilio::recording_by_get,
         webhooks::twilio::amd, webhooks::twilio::amd_by_get,
         webhooks::twilio::debugger, webhooks::twilio::events,
+        webhooks::twilio::voice, webhooks::twilio::voice_by_get,
+        webhooks::twilio::dial, webhooks::twilio::dial_by_get,
+        webhooks::twilio::whisper, webhooks::twilio::whisper_by_get,
+        voice::load, voice::put, voice::list_numbers, voice::load_number, voice::put_number, voice::delete_number,
         health::live, health::ready, health::metrics,
         serve, docs, docs_file,
     ),

@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod signals;
 pub mod sql;
 pub mod tenants;
+pub mod voice;
 
 pub use db::{Arg, Db, Fetch, On, Query, Tx};
 pub use error::StoreError;
@@ -41,4 +42,5 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("outbox", outbox::ALL),
     ("signals", signals::ALL),
     ("tenants", tenants::ALL),
+    ("voice", voice::ALL),
 ];

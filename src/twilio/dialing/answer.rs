@@ -6,7 +6,7 @@ use super::{
     target::{Refusal, Target},
 };
 use crate::{
-    domain::words,
+    domain::{phone::E164, words},
     twilio::{
         callback_url::CallbackUrls,
         door::{Door, Parameters},
@@ -63,9 +63,11 @@ pub fn answer(
         let (outcome, text) = if nobody { (Outcome::Nobody, NOBODY) } else { (Outcome::Refused, REFUSED) };
         return Ok(Answer { twiml: spoken(ours(text)).render()?, outcome, refused });
     }
-    let twiml = match connecting(request, settings, urls, &targets).render() {
-        // Ten targets, each with three URLs that carry five long values: the status callbacks keep them.
-        Err(TwimlError::TooLarge { .. }) => connecting_tersely(request, settings, urls, &targets).render()?,
+    let twiml = match dialing(request, settings, (urls, urls), &targets).render() {
+        Err(TwimlError::TooLarge { .. }) => {
+            // Ten targets, each with three URLs that carry five long values: the status callbacks keep them.
+            dialing(request, settings, (urls, &urls.without_correlation()), &targets).render()?
+        }
         written => written?,
     };
     Ok(Answer { twiml, outcome: Outcome::Dialed, refused })
@@ -86,6 +88,11 @@ pub fn after_dial(parameters: &Parameters, settings: &Settings) -> Result<String
 /// What the called party hears before it is connected; nothing where nothing is set.
 pub fn whisper(settings: &Settings) -> Result<String, TwimlError> {
     Response { verbs: settings.whisper.iter().map(|text| say(settings, text)).collect() }.render()
+}
+
+/// Which number's settings a whisper is of, as the URL says that we wrote; `None`: the tenant's.
+pub fn whispers_for(parameters: &Parameters) -> Option<E164> {
+    parameters.query.first(NUMBER).and_then(|number| E164::of_address(&number))
 }
 
 /// Who of those wanted is dialed, and who not.
@@ -116,14 +123,6 @@ fn choose(
     (targets, refused)
 }
 
-fn connecting(request: &VoiceRequest, settings: &Settings, urls: &CallbackUrls, targets: &[Target]) -> Response {
-    dialing(request, settings, (urls, urls), targets)
-}
-
-fn connecting_tersely(request: &VoiceRequest, settings: &Settings, urls: &CallbackUrls, targets: &[Target]) -> Response {
-    dialing(request, settings, (urls, &urls.without_correlation()), targets)
-}
-
 /// `urls`: those of the status callbacks, and those of everything else.
 fn dialing(
     request: &VoiceRequest,
@@ -132,6 +131,8 @@ fn dialing(
     targets: &[Target],
 ) -> Response {
     let records = settings.record.is_some_and(|record| record != Record::Not);
+    // What we placed is with its party already, and a device's user knows whom it dialed.
+    let greeting = settings.greeting.as_ref().filter(|_| request.origin == Origin::Network);
     let dial = Dial {
         action: Some(others.to(Door::Dial.path())),
         method: Some(Method::Post),
@@ -143,14 +144,12 @@ fn dialing(
         recording_status_callback_method: records.then_some(Method::Post),
         recording_status_callback_event: if records { RecordingProgress::ALL.to_vec() } else { Vec::new() },
         // A caller whom nobody has greeted goes on hearing it ring until somebody answers, and is not charged for it.
-        answer_on_bridge: (request.ringing && settings.greeting.is_none()).then_some(true),
+        answer_on_bridge: (request.ringing && greeting.is_none()).then_some(true),
         nouns: targets.iter().map(|target| noun(target, request, settings, (urls, others))).collect(),
         ..Dial::default()
     };
-    let greeting = settings.greeting.iter().map(|text| say(settings, text));
-    // What we placed is with its party already: a greeting is for those who call us.
-    let greeting = greeting.filter(|_| request.origin == Origin::Network);
-    Response { verbs: greeting.chain([Verb::Dial(Box::new(dial))]).collect() }
+    let greeting = greeting.map(|text| say(settings, text));
+    Response { verbs: greeting.into_iter().chain([Verb::Dial(Box::new(dial))]).collect() }
 }
 
 fn noun(
@@ -201,7 +200,7 @@ fn spoken(say: Verb) -> Response {
 }
 
 /// Which number's settings a whisper is of: a parameter of its URL.
-pub(super) const NUMBER: &str = "number";
+const NUMBER: &str = "number";
 /// Said where nobody is set to take calls.
 const NOBODY: &str = "Nobody can take your call at the moment. Please try again later. Goodbye.";
 /// Said where whoever should be dialed must not be.

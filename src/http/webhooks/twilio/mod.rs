@@ -7,12 +7,17 @@ mod debugger;
 mod events;
 mod recording;
 mod status;
+mod voice;
 
 pub(in crate::http) use amd::{__path_amd, __path_amd_by_get, amd, amd_by_get};
 pub(in crate::http) use debugger::{__path_debugger, debugger};
 pub(in crate::http) use events::{__path_events, events};
 pub(in crate::http) use recording::{__path_recording, __path_recording_by_get, recording, recording_by_get};
 pub(in crate::http) use status::{__path_status, __path_status_by_get, status, status_by_get};
+pub(in crate::http) use voice::{
+    __path_dial, __path_dial_by_get, __path_voice, __path_voice_by_get, __path_whisper, __path_whisper_by_get, dial,
+    dial_by_get, voice, voice_by_get, whisper, whisper_by_get,
+};
 
 use crate::{
     config::VerifyMode,
