@@ -226,11 +226,7 @@ fn over(below: VoiceRow, row: VoiceRow) -> VoiceRow {
 }
 
 /// An empty text stays: it says "nothing here".
-fn text(
-    wrongs: &mut Wrongs,
-    value: &Option<String>,
-    read: impl Fn(&str) -> Result<String, Wrong>,
-) -> Option<String> {
+fn text(wrongs: &mut Wrongs, value: &Option<String>, read: impl Fn(&str) -> Result<String, Wrong>) -> Option<String> {
     let value = value.as_deref()?;
     if value.is_empty() { Some(String::new()) } else { wrongs.take(read(value)) }
 }
@@ -256,12 +252,7 @@ fn list(
     Some(words.join(" "))
 }
 
-fn seconds(
-    wrongs: &mut Wrongs,
-    field: &str,
-    value: Option<i64>,
-    allowed: &RangeInclusive<u32>,
-) -> Option<i64> {
+fn seconds(wrongs: &mut Wrongs, field: &str, value: Option<i64>, allowed: &RangeInclusive<u32>) -> Option<i64> {
     let value = value?;
     let fits = u32::try_from(value).is_ok_and(|seconds| allowed.contains(&seconds));
     let message = || format!("is {value}; {} to {} are allowed", allowed.start(), allowed.end());

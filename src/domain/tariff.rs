@@ -68,8 +68,7 @@ fn of_region(region: &Metadata, national: &str) -> Tariff {
 /// Country codes of no country, as the ITU assigns them: Inmarsat, universal personal numbers, trials, satellite
 /// networks, international networks, disaster relief, shared cost and premium rate. +800, the international freephone
 /// code, is not among them.
-const GLOBAL_CODES: [&str; 12] =
-    ["808", "870", "875", "876", "877", "878", "879", "881", "882", "883", "888", "979"];
+const GLOBAL_CODES: [&str; 12] = ["808", "870", "875", "876", "877", "878", "879", "881", "882", "883", "888", "979"];
 
 #[cfg(test)]
 mod tests {

@@ -72,13 +72,9 @@ impl Door {
     /// What comes through it.
     pub const fn carries(self) -> Carries {
         match self {
-            Self::Status
-            | Self::Voice
-            | Self::Whisper
-            | Self::Dial
-            | Self::Recording
-            | Self::Amd
-            | Self::Debugger => Carries::Form,
+            Self::Status | Self::Voice | Self::Whisper | Self::Dial | Self::Recording | Self::Amd | Self::Debugger => {
+                Carries::Form
+            }
             Self::Events => Carries::Events,
         }
     }

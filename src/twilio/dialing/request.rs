@@ -16,6 +16,8 @@ use crate::{
 /// What a request for TwiML says about its call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoiceRequest {
+    /// The leg that asks.
+    pub call: String,
     /// Who calls.
     pub from: String,
     /// Who is called; of a device: what its user dialed.
@@ -57,7 +59,7 @@ impl VoiceRequest {
         let named = named.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
         let connect = named.flat_map(|list| list.split(',').map(plus).collect::<Vec<_>>()).collect();
         let correlation = Correlation::of_query(&parameters.query);
-        Self { from, to, origin, ringing: text("CallStatus") == "ringing", connect, correlation }
+        Self { call: text("CallSid"), from, to, origin, ringing: text("CallStatus") == "ringing", connect, correlation }
     }
 
     /// The number of ours that takes part: its settings count before the tenant's.

@@ -162,8 +162,7 @@ fn start(name: &'static str, attributes: &Attributes) -> BytesStart<'static> {
     for (name, value) in &attributes.0 {
         let value = expressible(value);
         // In an attribute white space would be read as plain spaces.
-        let escaped =
-            escape(value.as_ref()).replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;");
+        let escaped = escape(value.as_ref()).replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;");
         start.push_attribute((name.as_bytes(), escaped.as_bytes()));
     }
     start

@@ -185,7 +185,7 @@ fn urls(request: &HttpRequest, gateway: &Gateway, call: &VoiceRequest) -> Result
 
 /// Counts how a call was answered, and tells the person on call of everybody who was not dialed.
 fn report(arrived: &Arrived, call: &VoiceRequest, answer: &Answer, gateway: &Gateway) {
-    let (id, account) = (&arrived.call, &arrived.account);
+    let (id, account) = (&call.call, &arrived.account);
     gateway.metrics.voice().answered(answer.outcome);
     for Refused { target, why } in &answer.refused {
         gateway.metrics.voice().refused(*why);
