@@ -25,6 +25,7 @@ mod tenants;
 mod tokens;
 mod verify;
 mod view;
+mod voice;
 
 pub use exit::Exit;
 
@@ -71,6 +72,8 @@ enum Command {
     Accounts(accounts::Accounts),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Voice(voice::Voice),
     Migrate(settings::Migrate),
     #[command(subcommand)]
     Config(settings::Config),
@@ -124,6 +127,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,
         Command::Accounts(accounts) => accounts.run(Desk::open(out, settings)?).await,
         Command::Keys(keys) => keys.run(Desk::open(out, settings)?).await,
+        Command::Voice(voice) => voice.run(Desk::open(out, settings)?).await,
         Command::Migrate(migrate) => migrate.run(Desk::open(out, settings)?).await,
         Command::Config(config) => config.run(out, settings),
         Command::Openapi(openapi) => openapi.run(out),

@@ -5,3 +5,4 @@ pub mod database;
 pub mod description;
 pub mod gateway;
 pub mod twilio;
+pub mod xml;

@@ -8,6 +8,7 @@ mod oracle;
 mod signal;
 mod signature;
 mod stories;
+mod twiml;
 
 use onhook::twilio::form::Form;
 

@@ -65,12 +65,17 @@ impl Case {
 
 #[test]
 fn the_official_sdk_for_python_agrees() {
+    agree(python("twilio_oracle.py"));
+}
+
+/// A script of `tests/oracle` with Twilio's SDK for Python.
+pub fn python(name: &str) -> Command {
     let missing =
         "ONHOOK_TEST_PYTHON is not set: run the tests with scripts/test, which installs Twilio's SDK for Python";
     let python = std::env::var_os("ONHOOK_TEST_PYTHON").expect(missing);
     let mut oracle = Command::new(python);
-    oracle.arg(script("twilio_oracle.py"));
-    agree(oracle);
+    oracle.arg(script(name));
+    oracle
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn agree(oracle: Command) {
 }
 
 /// Asks the SDK everything at once.
-fn ask(mut oracle: Command, questions: Vec<Value>) -> Vec<Value> {
+pub fn ask(mut oracle: Command, questions: Vec<Value>) -> Vec<Value> {
     let mut oracle = oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the oracle");
     let (mut stdin, stdout) = (oracle.stdin.take().unwrap(), oracle.stdout.take().unwrap());
     let count = questions.len();
