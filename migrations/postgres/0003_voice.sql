@@ -3,7 +3,7 @@
 -- How calls are answered: one row for the tenant (number '') and one for each number of its own. Lists are words
 -- separated by spaces. NULL in a number's row: the tenant's row counts.
 CREATE TABLE voice_setting (
-    tenant             TEXT COLLATE "C" NOT NULL REFERENCES tenant (id),
+    tenant             TEXT COLLATE "C" NOT NULL,
     number             TEXT COLLATE "C" NOT NULL,
     caller_id          TEXT COLLATE "C",
     connect            TEXT COLLATE "C",

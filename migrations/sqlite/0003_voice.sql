@@ -3,7 +3,7 @@
 -- How calls are answered: one row for the tenant (number '') and one for each number of its own. Lists are words
 -- separated by spaces. NULL in a number's row: the tenant's row counts.
 CREATE TABLE voice_setting (
-    tenant             TEXT NOT NULL REFERENCES tenant (id),
+    tenant             TEXT NOT NULL,
     number             TEXT NOT NULL,
     caller_id          TEXT,
     connect            TEXT,

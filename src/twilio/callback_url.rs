@@ -46,9 +46,12 @@ impl CallbackUrls {
 
     /// Where no public URL is configured: https and the host that Twilio asked. `None` if it is no host.
     pub fn of_host_header(host: &str, correlation: &Correlation) -> Option<Self> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+        if !host.bytes().all(allowed) {
+            return None;
+        }
         let url = Url::parse(&format!("https://{host}")).ok()?;
-        let plain = url.username().is_empty() && url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        plain.then(|| Self::below(&url, correlation))
+        Some(Self::below(&url, correlation))
     }
 
     /// The same for callbacks that are told by their CallSid alone.

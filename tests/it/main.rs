@@ -18,4 +18,5 @@ mod stories;
 mod support;
 mod tidy;
 mod twilio;
+mod voice;
 mod webhooks;

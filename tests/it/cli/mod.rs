@@ -13,6 +13,7 @@ mod replay;
 mod serve;
 mod verify;
 mod views;
+mod voice;
 
 use crate::support::{
     database::Place,

@@ -84,6 +84,12 @@ async fn a_key_opens_only_what_its_scopes_say(gateway: Gateway) {
         (Method::POST, "/v1/keys", Scope::Admin),
         (Method::DELETE, "/v1/keys/key_1", Scope::Admin),
         (Method::GET, "/v1/accounts/AC1/health", Scope::Admin),
+        (Method::GET, "/v1/voice", Scope::Read),
+        (Method::PUT, "/v1/voice", Scope::Admin),
+        (Method::GET, "/v1/voice/numbers", Scope::Read),
+        (Method::GET, "/v1/voice/numbers/x", Scope::Read),
+        (Method::PUT, "/v1/voice/numbers/x", Scope::Admin),
+        (Method::DELETE, "/v1/voice/numbers/x", Scope::Admin),
     ];
     for scope in Scope::ALL {
         let (_, text) = key_of(&gateway, "default", &[*scope], None).await;

@@ -9,6 +9,7 @@ mod leads;
 mod openapi;
 mod problems;
 mod tenants;
+mod voice;
 
 use crate::support::gateway::{ACCOUNT, Gateway, KEY};
 use onhook::{

@@ -19,6 +19,7 @@ mod signals;
 mod statements;
 mod tenants;
 mod tidy;
+mod voice;
 
 /// Runs one write in a transaction of its own, which must succeed.
 macro_rules! commit {

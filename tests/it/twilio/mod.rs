@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod dialing;
 mod form;
 mod lint;
 mod oracle;
