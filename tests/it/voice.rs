@@ -4,6 +4,7 @@
 use crate::{
     http::{add_account, key_of, keyed, send},
     support::{
+        database::TestDatabase,
         gateway::{ACCOUNT, Gateway, PUBLIC_URL, TOKEN, on_both_gateways},
         xml::Element,
     },
@@ -491,4 +492,21 @@ async fn a_redelivered_request_gets_the_same_answer(gateway: Gateway) {
     gateway.clock.advance(2_000);
     assert_eq!(inbound(&gateway).await, first);
     assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["deliveries"], 1);
+}
+
+/// Twilio takes anything but a 200 as a failure and asks the fallback URL: a caller must not be put through unrecorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_stored_is_not_answered() {
+    let at = TestDatabase::postgres().await;
+    let gateway = Gateway::on(&at, &[]).await;
+    set(&gateway, "/v1/voice", json!({ "connect": ["client:ann"] })).await;
+    at.place.refuse_connections(true).await;
+    for door in ["voice", "dial", "whisper"] {
+        let response = post(&gateway, &url(door, ""), &parameters("inbound", CALLER, OURS)).await;
+        assert_eq!(response.status(), 503, "{door}");
+        assert!(response.headers().contains_key("retry-after"));
+        assert!(!response.text().await.unwrap().contains("<Response"), "{door}");
+    }
+    at.place.refuse_connections(false).await;
+    assert_eq!(dialed(&inbound(&gateway).await), [("Client", "ann")]);
 }

@@ -144,3 +144,26 @@ fn an_answer_says_what_it_comes_to() {
     assert_eq!(made(&["+14155550100"]), (Outcome::Refused, vec![Refusal::Loop]));
     assert_eq!(made(&["client:ann", "+19005550100"]), (Outcome::Dialed, vec![Refusal::Premium]));
 }
+
+/// The answer that `docs/voice.md` shows is the one that is given.
+#[test]
+fn the_example_in_the_documentation_is_an_answer() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/voice.md")).unwrap();
+    let example = page.split("```xml").nth(1).unwrap().split("```").next().unwrap();
+    let request = request(&[("lead_id", "lead-42")], &INBOUND);
+    let settings = Settings {
+        caller_id: Some("+14155550100".into()),
+        connect: vec!["+14155550101".into()],
+        greeting: Some("Welcome to Example.".into()),
+        ..Settings::default()
+    };
+    let made = answer(&request, &settings, &urls("https://calls.example.com", &request), None).unwrap();
+    assert_eq!(trimmed(Element::parse(example)), Element::parse(&made.twiml));
+}
+
+/// Without the white space between elements.
+fn trimmed(mut element: Element) -> Element {
+    element.text = element.text.trim().to_owned();
+    element.children = element.children.into_iter().map(trimmed).collect();
+    element
+}
