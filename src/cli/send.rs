@@ -52,8 +52,14 @@ impl Target {
     pub async fn send(&self, request: &Request) -> Result<Sent> {
         let (_, signature) = request.signed(&self.sign_for, self.token.expose_secret())?;
         let url = format!("{}{}", self.to, request.path_and_query());
-        let parcel =
-            Parcel { method: request.method, url: &url, body: &request.body, signature: &signature, token: None };
+        let parcel = Parcel {
+            method: request.method,
+            url: &url,
+            content_type: request.content_type(),
+            body: &request.body,
+            signature: &signature,
+            token: None,
+        };
         Ok(match post::deliver(&self.client, &parcel).await.context("make the request")? {
             Delivered::Answered { status, .. } => Sent::Answered(status),
             Delivered::Failed { why, .. } => Sent::Unreachable(why),

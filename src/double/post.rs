@@ -11,7 +11,9 @@ pub struct Parcel<'a> {
     pub method: Method,
     /// Where to.
     pub url: &'a str,
-    /// The form of a POST.
+    /// What the body of a POST is.
+    pub content_type: &'a str,
+    /// The body of a POST.
     pub body: &'a [u8],
     /// `X-Twilio-Signature`.
     pub signature: &'a str,
@@ -44,7 +46,7 @@ pub enum Delivered {
 pub async fn deliver(client: &Client, parcel: &Parcel<'_>) -> Result<Delivered, reqwest::Error> {
     let request = match parcel.method {
         Method::Get => client.get(parcel.url),
-        Method::Post => client.post(parcel.url).header(header::CONTENT_TYPE, FORM).body(parcel.body.to_vec()),
+        Method::Post => client.post(parcel.url).header(header::CONTENT_TYPE, parcel.content_type).body(parcel.body.to_vec()),
     };
     let request = request.header(SIGNATURE, parcel.signature).header(header::ACCEPT, "*/*");
     let request = match parcel.token {
@@ -95,7 +97,8 @@ pub fn reason(error: &reqwest::Error) -> String {
 
 const SIGNATURE: &str = "X-Twilio-Signature";
 const TOKEN: &str = "I-Twilio-Idempotency-Token";
-const FORM: &str = "application/x-www-form-urlencoded; charset=UTF-8";
+/// What Twilio calls a form.
+pub const FORM: &str = "application/x-www-form-urlencoded; charset=UTF-8";
 const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
 /// Twilio gives up after 15 seconds.
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,13 +1,13 @@
 //! What must come of a story: the calls, their timelines and the lead, in the words of the API.
 
-use super::{Offset, Play, Story, told};
+use super::{Play, Story, When, told};
 use crate::domain::{
     call::Step,
     state::{HangupCause, Resolution, Status},
     time,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The end of a story.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,15 +43,27 @@ pub struct ExpectedCall {
     /// Seconds of conversation.
     pub talk_seconds: Option<i64>,
     /// When dialing began.
-    pub initiated_at: Option<Offset>,
+    pub initiated_at: Option<When>,
     /// When it rang.
-    pub ringing_at: Option<Offset>,
+    pub ringing_at: Option<When>,
     /// When it was answered.
-    pub answered_at: Option<Offset>,
-    /// When it ended.
-    pub ended_at: Option<Offset>,
+    pub answered_at: Option<When>,
+    /// When it ended. `received`: nobody told, so it is an estimate.
+    pub ended_at: Option<When>,
+    /// Its recording; not compared if it is left out.
+    pub recording: Option<ExpectedRecording>,
     /// Its timeline, oldest first.
     pub timeline: Vec<ExpectedStep>,
+}
+
+/// A recording of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedRecording {
+    /// Where it is; `{account}` stands for the AccountSid.
+    pub url: String,
+    /// Its length.
+    pub seconds: Option<i64>,
 }
 
 /// A row of a timeline.
@@ -77,14 +89,13 @@ pub struct ExpectedLead {
     /// How many conversations reached it.
     pub contact_count: i64,
     /// When the last one was.
-    pub last_contacted_at: Option<Offset>,
+    pub last_contacted_at: Option<When>,
 }
 
 impl ExpectedCall {
     /// The row as the API shows it: these keys, whatever others it has.
     pub fn row(&self, story: &Story, play: Play<'_>) -> Value {
-        let moment = |at| moment(at, play);
-        json!({
+        let row = json!({
             "provider": "twilio",
             "account": play.account_sid,
             "provider_id": story.sid(&self.leg, play.salt),
@@ -96,12 +107,17 @@ impl ExpectedCall {
             "hangup_cause": self.hangup_cause,
             "answered_by": self.answered_by,
             "talk_seconds": self.talk_seconds,
-            "initiated_at": moment(self.initiated_at),
-            "ringing_at": moment(self.ringing_at),
-            "answered_at": moment(self.answered_at),
-            "ended_at": moment(self.ended_at),
-            "estimated": false,
-        })
+            "estimated": self.ended_at == Some(When::Received),
+        });
+        let times = [
+            ("initiated_at", self.initiated_at),
+            ("ringing_at", self.ringing_at),
+            ("answered_at", self.answered_at),
+            ("ended_at", self.ended_at),
+        ];
+        let shown = |r: &ExpectedRecording| json!({ "url": r.url.replace("{account}", play.account_sid), "duration_seconds": r.seconds });
+        let recording = self.recording.as_ref().map(|recording| ("recording".to_owned(), shown(recording)));
+        with(row, moments(&times, play).chain(recording))
     }
 
     /// The timeline as the API shows it: these keys of each row, whatever others it has.
@@ -114,15 +130,32 @@ impl ExpectedCall {
 impl ExpectedLead {
     /// The lead as the API shows it: these keys, whatever others it has.
     pub fn row(&self, story: &Story, play: Play<'_>) -> Value {
-        json!({
+        let row = json!({
             "id": story.lead_id(play.salt),
             "status": self.status,
             "contact_count": self.contact_count,
-            "last_contacted_at": moment(self.last_contacted_at, play),
-        })
+        });
+        with(row, moments(&[("last_contacted_at", self.last_contacted_at)], play))
     }
 }
 
-fn moment(at: Option<Offset>, play: Play<'_>) -> Option<String> {
-    at.map(|at| time::rfc3339(told(play.start_ms + at.0)))
+/// The moments that can be known beforehand, as the API shows them.
+fn moments<'a>(times: &'a [(&str, Option<When>)], play: Play<'a>) -> impl Iterator<Item = (String, Value)> + 'a {
+    times.iter().filter_map(move |(key, at)| {
+        let shown = match at {
+            None => Value::Null,
+            Some(When::Told(at)) => Value::String(time::rfc3339(told(play.start_ms + at.0))),
+            Some(When::Received) => return None,
+        };
+        Some(((*key).to_owned(), shown))
+    })
+}
+
+fn with(row: Value, more: impl Iterator<Item = (String, Value)>) -> Value {
+    let mut keys = match row {
+        Value::Object(keys) => keys,
+        _ => Map::new(),
+    };
+    keys.extend(more);
+    Value::Object(keys)
 }

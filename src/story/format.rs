@@ -1,7 +1,10 @@
 //! The file of a story: what it holds, and what is checked before it is played.
 
 use super::{StoryError, expected::Expected};
-use crate::{domain::time::Millis, twilio::door::Method};
+use crate::{
+    domain::time::Millis,
+    twilio::door::{Door, Method},
+};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::BTreeMap;
 
@@ -48,11 +51,15 @@ pub(super) struct Leg {
     /// What the user put into the callback URL.
     #[serde(default)]
     pub(super) query: String,
-    /// What every callback of the leg says; a line break stands for `&`.
+    /// What every status callback of the leg says; a line break stands for `&`. Event Streams tells it too.
+    #[serde(default)]
     pub(super) body: String,
+    /// The same for the other doors.
+    #[serde(default)]
+    pub(super) doors: BTreeMap<StoryDoor, String>,
 }
 
-/// One callback.
+/// One webhook.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Delivery {
@@ -61,8 +68,48 @@ pub(super) struct Delivery {
     pub(super) at: Offset,
     /// When it reaches the gateway, if that is later.
     pub(super) arrives: Option<Offset>,
-    /// What only this callback says.
+    /// Where it comes in: status callbacks, if it is left out.
+    #[serde(default)]
+    pub(super) door: StoryDoor,
+    /// What only this webhook says. Of the Debugger: the error code.
+    #[serde(default)]
     pub(super) says: String,
+}
+
+/// A door by the last word of its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StoryDoor(pub(super) Door);
+
+impl Default for StoryDoor {
+    fn default() -> Self {
+        Self(Door::Status)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoryDoor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        format!("twilio/{word}").parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// A moment that is expected: a told one, or that of some receipt, which nobody can know beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Twilio told it.
+    Told(Offset),
+    /// It counts from when a webhook reached the gateway. Written `received`.
+    Received,
+}
+
+impl<'de> Deserialize<'de> for When {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "received" {
+            return Ok(Self::Received);
+        }
+        Offset::deserialize(serde::de::value::StringDeserializer::new(text)).map(Self::Told)
+    }
 }
 
 /// A moment of a story, counted from its start: `+3s`, `+1m 5s`, `+250ms`.
@@ -99,6 +146,11 @@ impl Story {
         }
     }
 
+    /// Whether it has webhooks that are answered with TwiML.
+    pub fn asks_for_twiml(&self) -> bool {
+        self.deliveries.iter().any(|delivery| matches!(delivery.door.0, Door::Voice | Door::Dial))
+    }
+
     fn check_placeholders(&self) -> Result<(), StoryError> {
         let known = |placeholder: &str| match placeholder {
             "says" | "timestamp" | "account" | "sid" => true,
@@ -106,7 +158,8 @@ impl Story {
             other => other.strip_prefix("sid:").is_some_and(|leg| self.legs.contains_key(leg)),
         };
         for (name, leg) in &self.legs {
-            for (_, placeholder) in pieces(&leg.body).chain(pieces(&leg.query)) {
+            let texts = leg.doors.values().chain([&leg.body, &leg.query]);
+            for (_, placeholder) in texts.flat_map(|text| pieces(text)) {
                 if let Some(placeholder) = placeholder.filter(|p| !known(p)) {
                     let (story, leg) = (self.name.clone(), name.clone());
                     return Err(StoryError::UnknownPlaceholder { story, leg, placeholder: placeholder.to_owned() });

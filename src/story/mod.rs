@@ -8,15 +8,15 @@ pub mod disorder;
 pub mod expected;
 mod format;
 mod library;
+mod wrap;
 
-pub use format::{Lead, Offset, Story};
+pub use format::{Lead, Offset, Story, When};
 pub use library::embedded;
 
 use crate::{
     domain::time::{self, Millis, SECOND},
     twilio::{
-        STATUS_PATH,
-        door::Method,
+        door::{Carries, Door, Method},
         form::{Form, FormError},
         signature,
     },
@@ -101,16 +101,21 @@ impl Story {
                 "lead" => self.lead_id(play.salt),
                 other => other.strip_prefix("sid:").map(|leg| self.sid(leg, play.salt)),
             };
-            let parameters = format::fill(&leg.body.trim().replace('\n', "&"), fill);
+            let door = delivery.door.0;
+            let template = leg.doors.get(&delivery.door).unwrap_or(&leg.body);
+            let parameters = format::fill(&template.trim().replace('\n', "&"), fill);
             let query = format::fill(&leg.query, fill);
-            let (query, body) = match leg.method {
-                Method::Post => (query, parameters.into_bytes()),
+            let told =
+                wrap::Told { sid: self.sid(&delivery.leg, play.salt), at_ms: play.start_ms + delivery.at.0, play };
+            let (method, query, body) = match (door, leg.method) {
+                (Door::Events, _) => told.by_event_streams(&query, &parameters),
+                (Door::Debugger, _) => told.by_the_debugger(&query, &delivery.says),
+                (_, Method::Post) => (Method::Post, query, parameters.into_bytes()),
                 // Twilio appends its parameters to what the URL has already.
-                Method::Get if query.is_empty() => (parameters, Vec::new()),
-                Method::Get => (format!("{query}&{parameters}"), Vec::new()),
+                (_, Method::Get) if query.is_empty() => (Method::Get, parameters, Vec::new()),
+                (_, Method::Get) => (Method::Get, format!("{query}&{parameters}"), Vec::new()),
             };
-            let (leg, method) = (delivery.leg.clone(), leg.method);
-            requests.push(Request { leg, method, path: STATUS_PATH, query, body, after_ms });
+            requests.push(Request { leg: delivery.leg.clone(), method, path: door.path(), query, body, after_ms });
         }
         requests
     }
@@ -140,12 +145,34 @@ impl Request {
         if self.query.is_empty() { self.path.to_owned() } else { format!("{}?{}", self.path, self.query) }
     }
 
+    /// The door it is for.
+    pub fn door(&self) -> Door {
+        Door::ALL.iter().copied().find(|door| door.path() == self.path).unwrap_or(Door::Status)
+    }
+
+    /// The `Content-Type` Twilio sends it with.
+    pub fn content_type(&self) -> &'static str {
+        match self.door().carries() {
+            Carries::Form => "application/x-www-form-urlencoded; charset=UTF-8",
+            Carries::Events => "application/json",
+        }
+    }
+
+    /// The status a gateway answers it with once it is durable.
+    pub fn answer(&self) -> u16 {
+        match self.door() {
+            Door::Voice | Door::Dial => 200,
+            Door::Status | Door::Recording | Door::Amd | Door::Debugger | Door::Events => 204,
+        }
+    }
+
     /// The URL under `base` (the gateway's public URL), and the signature Twilio would send for it.
     pub fn signed(&self, base: &str, token: &str) -> Result<(String, String), FormError> {
         let url = format!("{}{}", base.trim_end_matches('/'), self.path_and_query());
-        let form = match self.method {
-            Method::Post => Some(Form::parse(&self.body)?),
-            Method::Get => None,
+        let form = match (self.method, self.door().carries()) {
+            (Method::Post, Carries::Form) => Some(Form::parse(&self.body)?),
+            // What is signed of these is in the URL.
+            (Method::Get, _) | (_, Carries::Events) => None,
         };
         let signature = signature::sign(token, &url, form.as_ref());
         Ok((url, signature))

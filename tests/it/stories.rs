@@ -6,14 +6,13 @@ use onhook::{
     twilio::door::Method,
 };
 use rand::{SeedableRng, rngs::StdRng};
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 on_both_gateways!(every_story_ends_as_told, order_and_duplicates_do_not_matter);
 
 async fn every_story_ends_as_told(gateway: Gateway) {
-    let stories = embedded().unwrap();
-    assert!(stories.len() >= 17, "there are {} stories", stories.len());
+    let stories = playable();
+    assert!(stories.len() >= 24, "there are {} stories", stories.len());
     for story in &stories {
         let play = Play { start_ms: START_MS, account_sid: ACCOUNT, salt: "" };
         know_the_lead(&gateway, story, play).await;
@@ -31,7 +30,7 @@ async fn order_and_duplicates_do_not_matter(gateway: Gateway) {
     for seed in 0..8 {
         let mut rng = StdRng::seed_from_u64(seed);
         let salt = format!("seed-{seed}");
-        for story in &embedded().unwrap() {
+        for story in &playable() {
             let play = Play { start_ms: START_MS, account_sid: ACCOUNT, salt: &salt };
             know_the_lead(&gateway, story, play).await;
             gateway.clock.set(START_MS + story.length_ms());
@@ -44,6 +43,11 @@ async fn order_and_duplicates_do_not_matter(gateway: Gateway) {
             compare(&gateway, story, play, false).await;
         }
     }
+}
+
+/// The stories whose doors are all open.
+fn playable() -> Vec<Story> {
+    embedded().unwrap().into_iter().filter(|story| !story.asks_for_twiml()).collect()
 }
 
 async fn know_the_lead(gateway: &Gateway, story: &Story, play: Play<'_>) {
@@ -59,13 +63,10 @@ async fn send(gateway: &Gateway, request: &Request) {
     let client = &gateway.client;
     let sent = match request.method {
         Method::Get => client.get(url),
-        Method::Post => client
-            .post(url)
-            .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
-            .body(request.body.clone()),
+        Method::Post => client.post(url).header("content-type", request.content_type()).body(request.body.clone()),
     };
     let response = sent.header("x-twilio-signature", signature).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::NO_CONTENT, "{}", response.text().await.unwrap());
+    assert_eq!(response.status().as_u16(), request.answer(), "{}", response.text().await.unwrap());
 }
 
 async fn compare(gateway: &Gateway, story: &Story, play: Play<'_>, timeline: bool) {
