@@ -129,6 +129,11 @@ impl Webhook {
             .flatten()
             .filter_map(|(name, value)| Some((callback_name(name), text(value)?)))
             .collect();
+        if let Some(stamp) = parameters.get_mut("Timestamp")
+            && let Some(at) = time::parse_rfc3339(stamp)
+        {
+            *stamp = time::rfc2822(at);
+        }
         let mut or_else = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 parameters.entry(name.to_owned()).or_insert(value);

@@ -1,5 +1,9 @@
 //! Bad input at the webhook door: each is answered well, nothing is lost, nothing panics.
 
+mod debugger;
+mod doors;
+mod events;
+
 use crate::support::gateway::{ACCOUNT, Gateway, PUBLIC_URL, START_MS, TOKEN, on_both_gateways};
 use onhook::{
     domain::time::rfc3339,

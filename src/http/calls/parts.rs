@@ -10,7 +10,10 @@ use crate::{
         body::Query,
         page::{Limit, List, Page},
     },
-    store::{calls, deliveries as stored, journal},
+    store::{
+        calls::{self, CallRow},
+        deliveries as stored, journal,
+    },
 };
 use actix_web::{
     HttpResponse,
@@ -85,11 +88,11 @@ pub(in crate::http) async fn deliveries(
     Ok(HttpResponse::Ok().json(page))
 }
 
-/// The legs that a call dialed.
+/// The conversation of a call: the root first, then the legs that were dialed on its behalf. The same for each of them.
 #[utoipa::path(get, path = "/v1/calls/{id}/legs", tag = "calls", security(("key" = ["read"])),
-    params(("id" = String, Path, description = "Our id or the provider's"), Part),
+    params(("id" = String, Path, description = "Our id or the provider's, of the root or of a leg"), Part),
     responses(
-        (status = 200, description = "A page of calls, by provider id", body = Page<CallView>),
+        (status = 200, description = "A page of calls: the root, if it is known, and its legs by provider id", body = Page<CallView>),
         (status = 400, description = "`bad-filter` or `bad-cursor`"),
         (status = 404, description = "`not-found`"),
         (status = 409, description = "`ambiguous-call`"),
@@ -102,9 +105,18 @@ pub(in crate::http) async fn legs(
 ) -> Result<HttpResponse, Problem> {
     let call = load_row(&gateway, &key, &id, part.account.as_deref()).await?;
     let list = List::of("legs", &call.id);
-    let after: String = list.position(part.cursor.as_deref())?.unwrap_or_default();
-    let (account, root) = (&call.account, &call.provider_id);
-    let rows = calls::list_legs(&gateway.db, &key.tenant, account, root, &after, part.limit.fetch()).await?;
-    let page = list.page(part.limit, rows, |row| row.provider_id.clone(), |row| show(&gateway, row))?;
+    let after: Option<String> = list.position(part.cursor.as_deref())?;
+    let (account, root) = (call.account.clone(), call.parent_id.clone().unwrap_or_else(|| call.provider_id.clone()));
+    let mut rows = match (&after, &call.parent_id) {
+        (Some(_), _) => Vec::new(),
+        (None, None) => vec![call],
+        // A leg may be heard of before the one that dialed it.
+        (None, Some(_)) => calls::find(&gateway.db, &key.tenant, &root, Some(&account)).await?,
+    };
+    let after = after.unwrap_or_default();
+    rows.extend(calls::list_legs(&gateway.db, &key.tenant, &account, &root, &after, part.limit.fetch()).await?);
+    // The root stands before every leg, whatever its id.
+    let position = |row: &CallRow| if row.provider_id == root { String::new() } else { row.provider_id.clone() };
+    let page = list.page(part.limit, rows, position, |row| show(&gateway, row))?;
     Ok(HttpResponse::Ok().json(page))
 }

@@ -117,7 +117,7 @@ async fn the_parts_of_a_call_come_in_pages(gateway: Gateway) {
     };
     assert_eq!(walk("timeline", "to").await, ["initiated", "ringing", "in-progress", "completed"]);
     assert_eq!(walk("deliveries", "method").await, ["POST"; 4]);
-    assert_eq!(walk("legs", "provider_id").await, [sid(2), sid(3), sid(4)]);
+    assert_eq!(walk("legs", "provider_id").await, [sid(1), sid(2), sid(3), sid(4)]);
 
     let timeline = gateway.get(&format!("/v1/calls/{root}/timeline")).await;
     let deliveries = gateway.get(&format!("/v1/calls/{root}/deliveries")).await;

@@ -3,6 +3,7 @@
 mod client;
 mod diagnose;
 mod dialing;
+mod doors;
 mod form;
 mod lint;
 mod oracle;
