@@ -172,12 +172,7 @@ impl Batch {
     }
 
     /// Stores the signals of new submissions and lets the calls absorb those that were not known.
-    async fn absorb_all<'a>(
-        &mut self,
-        tx: &mut Tx,
-        terms: &mut Terms<'_>,
-        news: &[&'a Submission],
-    ) -> Result<(), StoreError> {
+    async fn absorb_all(&mut self, tx: &mut Tx, terms: &mut Terms<'_>, news: &[&Submission]) -> Result<(), StoreError> {
         let said: Vec<(&Submission, &Signal)> =
             news.iter().flat_map(|s| s.signals.iter().map(move |signal| (*s, signal))).collect();
         let mut known = self.insert_signals(tx, &said).await?;
