@@ -146,11 +146,6 @@ impl Story {
         }
     }
 
-    /// Whether it has webhooks that are answered with TwiML.
-    pub fn asks_for_twiml(&self) -> bool {
-        self.deliveries.iter().any(|delivery| matches!(delivery.door.0, Door::Voice | Door::Dial))
-    }
-
     fn check_placeholders(&self) -> Result<(), StoryError> {
         let known = |placeholder: &str| match placeholder {
             "says" | "timestamp" | "account" | "sid" => true,

@@ -161,7 +161,7 @@ impl Request {
     /// The status a gateway answers it with once it is durable.
     pub fn answer(&self) -> u16 {
         match self.door() {
-            Door::Voice | Door::Dial => 200,
+            Door::Voice | Door::Whisper | Door::Dial => 200,
             Door::Status | Door::Recording | Door::Amd | Door::Debugger | Door::Events => 204,
         }
     }
@@ -180,12 +180,27 @@ impl Request {
 
     /// The `CallStatus` it brings; empty if it has none.
     pub fn status(&self) -> String {
+        if self.door() == Door::Events {
+            let event = serde_json::from_slice::<serde_json::Value>(&self.body).unwrap_or_default();
+            let status = event.pointer("/0/data/request/parameters/CallStatus").and_then(|status| status.as_str());
+            return status.unwrap_or_default().to_owned();
+        }
         let parameters = match self.method {
             Method::Post => self.body.as_slice(),
             Method::Get => self.query.as_bytes(),
         };
         let form = Form::parse(parameters).unwrap_or_default();
         form.first("CallStatus").unwrap_or_default().into_owned()
+    }
+
+    /// What it is, in a word or two: its `CallStatus`, and its door where that is not the usual one.
+    pub fn news(&self) -> String {
+        match (self.door(), self.status()) {
+            (Door::Status, status) => status,
+            (_, status) => {
+                format!("{} {status}", self.path.rsplit('/').next().unwrap_or_default()).trim_end().to_owned()
+            }
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Told {
     /// Every webhook of a story is answered 204, and 200 where TwiML is asked for.
     pub fn answered(&mut self, request: &Request, status: u16) {
         if status != request.answer() {
-            self.differences.push(format!("the webhook {} of {} was answered {status}", request.status(), request.leg));
+            self.differences.push(format!("the webhook {} of {} was answered {status}", request.news(), request.leg));
         }
     }
 

@@ -169,7 +169,7 @@ impl Row<'_> {
             Sent::Answered(status) => out.paint(Tone::Bad, status.as_str()),
             Sent::Unreachable(_) => out.paint(Tone::Bad, "---"),
         };
-        format!("{answer}  {:<26} {:<12} {}", self.name, self.request.leg, self.request.status())
+        format!("{answer}  {:<26} {:<12} {}", self.name, self.request.leg, self.request.news())
     }
 
     fn json(&self) -> Value {

@@ -245,7 +245,7 @@ fn bodies_are_such_as_twilio_sends() {
             let more: &[&str] = match request.door() {
                 Door::Status => &["Timestamp", "CallbackSource", "SequenceNumber"],
                 Door::Dial => &["DialCallStatus", "DialCallSid", "DialCallDuration", "DialBridged"],
-                Door::Voice => &[],
+                Door::Voice | Door::Whisper => &[],
                 // They have other parameters, or none.
                 Door::Recording | Door::Amd | Door::Debugger | Door::Events => continue,
             };
