@@ -71,6 +71,7 @@ fn url(door: &str, query: &str) -> String {
 async fn twiml(response: Response) -> Element {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/xml; charset=utf-8");
+    assert_eq!(response.headers()["cache-control"], "no-store");
     let root = Element::parse(&response.text().await.unwrap());
     assert_eq!((root.name.as_str(), root.attributes.len()), ("Response", 0));
     root
@@ -509,4 +510,28 @@ async fn what_cannot_be_stored_is_not_answered() {
     }
     at.place.refuse_connections(false).await;
     assert_eq!(dialed(&inbound(&gateway).await), [("Client", "ann")]);
+}
+
+/// Without a public URL the callbacks go where Twilio asked, over https.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_public_url_the_host_counts() {
+    let at = TestDatabase::sqlite().await;
+    let gateway = Gateway::on(&at, &[("ONHOOK_PUBLIC_URL", "")]).await;
+    set(&gateway, "/v1/voice", json!({ "connect": ["+14155550101"] })).await;
+    let origin = gateway.address.replace("http://", "https://");
+    let send = async |url: &str, parameters: &[(&str, &str)]| {
+        let body = serde_urlencoded::to_string(parameters).unwrap();
+        let signature = signature::sign(TOKEN, url, Some(&Form::parse(body.as_bytes()).unwrap()));
+        let path = url.strip_prefix(&origin).unwrap();
+        let request = gateway.client.post(format!("{}{path}", gateway.address)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.header("x-twilio-signature", signature).send().await.unwrap()
+    };
+    let voice = format!("{origin}/webhooks/twilio/voice?lead_id=lead-7");
+    let answer = twiml(send(&voice, &parameters("inbound", CALLER, OURS)).await).await;
+    let status = answer.child("Dial").child("Number").attribute("statusCallback");
+    assert_eq!(signed_part(status), format!("{origin}/webhooks/twilio/status?lead_id=lead-7"));
+    let leg = [("CallSid", CHILD), ("ParentCallSid", CALL), ("AccountSid", ACCOUNT), ("CallStatus", "ringing")];
+    assert_eq!(send(signed_part(status), &leg).await.status(), 204);
+    assert_eq!(gateway.get(&format!("/v1/calls/{CHILD}")).await["lead_id"], "lead-7");
 }

@@ -221,7 +221,10 @@ fn nothing() -> Result<HttpResponse, Problem> {
 }
 
 fn twiml(text: String) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/xml; charset=utf-8").body(text)
+    let mut response = HttpResponse::Ok();
+    // Twilio keeps the answer to a GET: the next call would be connected without a word to us.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.content_type("text/xml; charset=utf-8").body(text)
 }
 
 /// How much of a refused target is logged.
