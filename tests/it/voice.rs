@@ -289,6 +289,9 @@ async fn devices_dial_within_bounds(gateway: Gateway) {
     for short in ["sip:911@acme.sip.twilio.com", "sip:112@acme.sip.twilio.com"] {
         expect_spoken(&dial(sip, short).await);
     }
+    for itself in ["sip:ann@ACME.sip.twilio.com", "sip:ann@acme.sip.twilio.com:5060;transport=tls"] {
+        expect_spoken(&dial(sip, itself).await);
+    }
     // To nobody, and to itself.
     for to in ["", "client:", "client:ann"] {
         expect_spoken(&dial("client:ann", to).await);

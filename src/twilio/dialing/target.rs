@@ -95,10 +95,10 @@ impl Target {
         found.ok_or(Refusal::Malformed)
     }
 
-    /// Whether both are the same place. Parameters of SIP addresses do not count.
+    /// Whether both are the same place. Ports and parameters of SIP addresses do not count.
     pub fn is(&self, address: &str) -> bool {
         match (self, Self::parse(address, None)) {
-            (Self::Sip(one), Ok(Self::Sip(other))) => bare(one) == bare(&other),
+            (Self::Sip(one), Ok(Self::Sip(other))) => place(one) == place(&other),
             (one, Ok(other)) => *one == other,
             (_, Err(_)) => false,
         }
@@ -197,8 +197,9 @@ fn is_identity(text: &str) -> bool {
         && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',')
 }
 
-fn bare(address: &str) -> String {
-    address.split(';').next().unwrap_or_default().to_ascii_lowercase()
+/// User and host of a SIP address; only the host may be written in either case (RFC 3261 19.1.4).
+fn place(address: &str) -> Option<(&str, String)> {
+    sip_user(address).zip(sip_host(address).map(str::to_ascii_lowercase))
 }
 
 /// Twilio's limit of a SIP address (`voice/twiml/sip`).
