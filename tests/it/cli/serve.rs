@@ -1,6 +1,11 @@
 //! `serve` with nothing set up.
 
 use super::{Ran, Shell};
+use crate::support::{
+    database::Place,
+    gateway::{ACCOUNT, TOKEN},
+};
+use onhook::twilio::{form::Form, signature};
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
@@ -75,6 +80,44 @@ async fn the_first_start_needs_nothing_and_prints_a_key_that_works() {
     let missing = again.value("missing for production:").unwrap();
     assert!(!missing.contains("ONHOOK_PUBLIC_URL") && missing.contains("TWILIO_ACCOUNT_SID"), "{missing}");
     again.stop("-INT").expect(0);
+}
+
+/// Whoever is on call learns which call it was and what to do, and nobody's number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_dialed_is_logged_without_the_number() {
+    let place = Place::sqlite();
+    let shell = Shell::on(&place).with("ONHOOK_LOG_FORMAT", "json");
+    let serving = Serving::start(&shell, &[]);
+    let base = serving.value("API").unwrap().trim_end_matches("/v1").to_owned();
+    let call = "CA00000000000000000000000000000042";
+    for (from, to) in [("client:ann", "+19005550100"), ("+14155550199", "+14155550177")] {
+        let parameters =
+            [("CallSid", call), ("AccountSid", ACCOUNT), ("CallStatus", "ringing"), ("From", from), ("To", to)];
+        let body = serde_urlencoded::to_string(parameters).unwrap();
+        let signed = format!("{}/webhooks/twilio/voice", base.replace("http://", "https://"));
+        let signature = signature::sign(TOKEN, &signed, Some(&Form::parse(body.as_bytes()).unwrap()));
+        let request = reqwest_client().post(format!("{base}/webhooks/twilio/voice")).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.header("x-twilio-signature", signature).send().await.unwrap();
+        assert!(answer.text().await.unwrap().contains("<Hangup/>"));
+    }
+    let ran = serving.stop("-TERM").expect(0);
+    let find = |message: &str| {
+        let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let found = lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
+        found.last().unwrap_or_else(|| panic!("{message:?} is missing in\n{}", ran.stderr))
+    };
+    let refused = find("refused to dial");
+    assert_eq!(
+        (&refused["level"], &refused["call"], &refused["why"]),
+        (&"WARN".into(), &call.into(), &"premium".into())
+    );
+    assert!(refused["whom"].as_str().unwrap().contains("+*********00"), "{refused}");
+    assert!(refused["advice"].as_str().unwrap().contains("allow_prefixes"), "{refused}");
+    assert!(find("nobody is set")["message"].as_str().unwrap().contains("onhook voice set --connect"));
+    for number in ["9005550100", "4155550177", "4155550199"] {
+        assert!(!ran.stderr.contains(number), "{number} is in\n{}", ran.stderr);
+    }
 }
 
 #[test]

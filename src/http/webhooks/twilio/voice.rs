@@ -189,15 +189,16 @@ fn report(arrived: &Arrived, call: &VoiceRequest, answer: &Answer, gateway: &Gat
     gateway.metrics.voice().answered(answer.outcome);
     for Refused { target, why } in &answer.refused {
         gateway.metrics.voice().refused(*why);
-        let target: String = mask(target).chars().take(TARGET_CHARS_SHOWN_MAX).collect();
+        // Not `target`: that is the module in each line of the log.
+        let whom: String = mask(target).chars().take(TARGET_CHARS_SHOWN_MAX).collect();
         tracing::warn!(
             call = id,
             account = account.id,
             tenant = account.tenant,
-            ?target,
+            ?whom,
             why = why.as_str(),
             advice = why.advice(),
-            "refused to dial a target",
+            "refused to dial somebody",
         );
     }
     if answer.outcome == Outcome::Nobody {
