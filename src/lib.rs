@@ -23,6 +23,7 @@ pub mod seal;
 
 pub mod directory;
 
+pub mod event_batch;
 pub mod health;
 pub mod housekeeping;
 pub mod ingest;

@@ -20,14 +20,12 @@ on_both_gateways!(
     a_recording_that_is_not_there_is_stored_all_the_same,
     a_recording_is_only_where_twilio_keeps_it,
     who_answered_is_noted_in_any_word,
+    a_dial_ends_the_leg_it_names,
     a_callback_a_day_late_ends_the_call_when_it_ended,
     a_conversation_is_shown_whole_from_each_of_its_legs,
 );
 
 pub const CALL: &str = "CA00000000000000000000000000000042";
-
-/// The doors that answer 204.
-const PLAIN: [Door; 5] = [Door::Status, Door::Recording, Door::Amd, Door::Debugger, Door::Events];
 
 /// The query of a sink that sends this body.
 pub fn sink_query(body: &[u8]) -> String {
@@ -89,10 +87,10 @@ fn sample(door: Door) -> (String, Vec<u8>) {
 }
 
 async fn what_is_not_signed_right_is_refused_at_every_door(gateway: Gateway) {
-    for door in PLAIN {
+    for door in Door::ALL.iter().copied() {
         let (query, body) = sample(door);
         let other = sign("another-token", door, &query, &body);
-        let elsewhere = sign(TOKEN, Door::Voice, &query, &body);
+        let elsewhere = sign(TOKEN, if door == Door::Amd { Door::Status } else { Door::Amd }, &query, &body);
         for wrong in [None, Some("c2hvcnQ="), Some(other.as_str()), Some(elsewhere.as_str())] {
             let refused = post(&gateway, door, &query, &body, wrong).await;
             assert_eq!(refused.status(), 403, "{door} {wrong:?}");
@@ -101,13 +99,14 @@ async fn what_is_not_signed_right_is_refused_at_every_door(gateway: Gateway) {
         }
         assert_eq!(gateway.ask(reqwest::Method::GET, &format!("/v1/calls/{CALL}"), None).await.0, 404, "{door}");
     }
-    for door in PLAIN {
+    for door in Door::ALL.iter().copied() {
         let (query, body) = sample(door);
         let right = sign(TOKEN, door, &query, &body);
-        assert_eq!(post(&gateway, door, &query, &body, Some(&right)).await.status(), 204, "{door}");
+        let answer = if matches!(door, Door::Voice | Door::Whisper | Door::Dial) { 200 } else { 204 };
+        assert_eq!(post(&gateway, door, &query, &body, Some(&right)).await.status(), answer, "{door}");
     }
     let counted = gateway.metrics.render();
-    for door in PLAIN {
+    for door in Door::ALL.iter().copied() {
         let endpoint = door.as_str().replace('/', "_");
         let line = counted.lines().find(|l| l.contains(&endpoint) && l.contains("refused_signature"));
         assert!(line.is_some_and(|l| l.ends_with(" 4")), "{door}: {line:?}");
@@ -115,7 +114,7 @@ async fn what_is_not_signed_right_is_refused_at_every_door(gateway: Gateway) {
 }
 
 async fn another_content_type_is_refused_at_every_door(gateway: Gateway) {
-    for door in PLAIN {
+    for door in Door::ALL.iter().copied() {
         let (query, body) = sample(door);
         let (media, usual) = match door.carries() {
             Carries::Form => ("application/json", "application/x-www-form-urlencoded"),
@@ -202,6 +201,38 @@ async fn who_answered_is_noted_in_any_word(gateway: Gateway) {
     assert_eq!(told(&gateway, Door::Amd, &long).await, 204, "left out, and stored");
     assert_eq!(sources(&gateway, CALL).await, ["twilio/amd", "twilio/amd"]);
     assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["answered_by"], "a_word_of_2030");
+}
+
+/// Without a callback of its own the dialed leg is known by the action alone; a word nobody knows moves nothing.
+async fn a_dial_ends_the_leg_it_names(gateway: Gateway) {
+    let (winner, odd) = ("CAffffffffffffffffffffffffffffffff", "CAeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+    let dial = |child: &'static str, word: &'static str| {
+        [
+            ("CallSid", CALL),
+            ("AccountSid", ACCOUNT),
+            ("CallStatus", "in-progress"),
+            ("Direction", "inbound"),
+            ("DialCallSid", child),
+            ("DialCallStatus", word),
+            ("DialCallDuration", "12"),
+            ("DialBridged", "true"),
+        ]
+    };
+    assert_eq!(told(&gateway, Door::Dial, &dial(winner, "completed")).await, 200);
+    assert_eq!(told(&gateway, Door::Dial, &dial(winner, "completed")).await, 200, "and again");
+    assert_eq!(told(&gateway, Door::Dial, &dial(odd, "teleported")).await, 200);
+    let row = gateway.get(&format!("/v1/calls/{winner}")).await;
+    assert_eq!(
+        (&row["status"], &row["talk_seconds"], &row["parent_id"]),
+        (&json!("completed"), &json!(12), &json!(CALL))
+    );
+    assert_eq!((&row["estimated"], &row["deliveries"]), (&json!(true), &json!(1)), "nobody said when");
+    assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["status"], "in-progress");
+    let timeline = gateway.get(&format!("/v1/calls/{odd}/timeline")).await;
+    assert_eq!((&timeline["data"][0]["step"], &timeline["data"][0]["to"]), (&json!("refused"), &json!("queued")));
+    assert_eq!(sources(&gateway, CALL).await, ["twilio/dial", "twilio/dial"]);
+    let legs = gateway.get(&format!("/v1/calls/{odd}/legs")).await;
+    assert_eq!(legs["data"].as_array().unwrap().len(), 3, "{legs}");
 }
 
 async fn a_callback_a_day_late_ends_the_call_when_it_ended(gateway: Gateway) {

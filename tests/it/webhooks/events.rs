@@ -287,3 +287,14 @@ async fn an_unapplied_event_is_read_again() {
     assert_eq!(reread.tick().await.unwrap().applied, 1);
     assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["status"], "completed");
 }
+
+/// While a token is rolled out nothing is refused: what does not verify is marked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_observe_a_batch_that_does_not_verify_is_marked() {
+    let at = TestDatabase::sqlite().await;
+    let gateway = Gateway::on(&at, &[("ONHOOK_VERIFY", "observe")]).await;
+    let body = json!([completed(CALL)]).to_string().into_bytes();
+    let sent = post(&gateway, Door::Events, &format!("account={ACCOUNT}"), &body, None).await;
+    assert_eq!(sent.status(), 204);
+    assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["verified"], false);
+}

@@ -6,20 +6,16 @@
 
 use super::{Arrived, arrive, count, tell, unreadable};
 use crate::{
-    directory::Account,
+    event_batch::{Bad, Batch, SortError},
     http::{Gateway, Problem, ProblemKind},
-    ingest::{Received, Submission, Submitted},
+    ingest::{Submission, Submitted},
     telemetry::{DeliveryAnswer, Endpoint},
-    twilio::{
-        door::{Door, Said},
-        event_stream::{self, BatchError, Entry},
-    },
+    twilio::{door::Door, event_stream::BatchError},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use std::{collections::BTreeSet, sync::Arc};
 
 /// Events of Event Streams, as CloudEvents in a JSON array.
 ///
@@ -53,64 +49,37 @@ pub(in crate::http) async fn events(
 }
 
 /// What a batch says; what of it cannot be taken is set aside, what says nothing of calls is passed over.
-async fn submissions_of(batch: &Arrived, gateway: &Gateway) -> Result<Vec<Submission>, Problem> {
-    let entries = event_stream::split(&batch.raw_body).map_err(|error| match error {
-        BatchError::NotJson(_) => unreadable(&error),
-        BatchError::TooMany { .. } => Problem::new(ProblemKind::TooLarge, format!("failed to {error}")),
-    })?;
-    let query = event_stream::kept_query(&batch.raw_query);
-    let (mut submissions, mut foreign) = (Vec::with_capacity(entries.len()), BTreeSet::new());
-    for raw in entries {
-        let raw = raw.get().as_bytes();
-        match event_stream::read_entry(raw, batch.received_ms) {
-            Ok(Entry::Said { account, said }) => match account_of(&account, batch, gateway).await? {
-                Ok(owner) => submissions.push(submission(raw, &query, batch, &owner, said, gateway)),
-                Err(reason) => set_aside(raw, batch, &reason, gateway),
-            },
-            Ok(Entry::Test) => tracing::info!(account = batch.account.id, "a test of the Event Streams sink arrived"),
-            Ok(Entry::Foreign { kind }) => drop(foreign.insert(kind)),
-            Err(error) => set_aside(raw, batch, &format!("failed to {error}"), gateway),
+async fn submissions_of(arrived: &Arrived, gateway: &Gateway) -> Result<Vec<Submission>, Problem> {
+    let Arrived { account, raw_query: query, raw_body: body, verified, received_ms, .. } = arrived;
+    let batch = Batch { account, query, body, verified: *verified, received_ms: *received_ms };
+    let sorted = batch.sort(&gateway.directory).await.map_err(|error| match error {
+        SortError::Batch(BatchError::NotJson(_)) => unreadable(&error),
+        SortError::Batch(BatchError::TooMany { .. }) => Problem::new(ProblemKind::TooLarge, format!("failed to {error}")),
+        SortError::Accounts(_) => {
+            tracing::error!(%error, account = account.id, "cannot look up whose an event is; its batch was answered 503");
+            Problem::new(ProblemKind::Unavailable, "an account cannot be looked up now; send it again shortly")
         }
+    })?;
+    for bad in &sorted.bad {
+        set_aside(bad, arrived, gateway);
     }
-    if !foreign.is_empty() {
-        let account = &batch.account.id;
-        tracing::info!(account, ?foreign, "events that say nothing of a call's state are not kept: unsubscribe them");
+    if sorted.tests > 0 {
+        tracing::info!(account = account.id, "a test of the Event Streams sink arrived");
+    }
+    if !sorted.foreign.is_empty() {
+        let types = &sorted.foreign;
+        tracing::info!(
+            account = account.id,
+            ?types,
+            "events that say nothing of a call's state are not kept: unsubscribe them"
+        );
+    }
+    let mut submissions = Vec::with_capacity(sorted.good.len());
+    for good in sorted.good {
+        tell(&good.said, Door::Events, &good.owner.id, gateway);
+        submissions.push(batch.submission(good));
     }
     Ok(submissions)
-}
-
-/// The account of an event: the one that is verified, or another one of the same tenant. The inner error is why it is
-/// set aside.
-async fn account_of(sid: &str, batch: &Arrived, gateway: &Gateway) -> Result<Result<Arc<Account>, String>, Problem> {
-    if sid == batch.account.id {
-        return Ok(Ok(batch.account.clone()));
-    }
-    let owner = gateway.directory.account(sid).await.map_err(|error| {
-        tracing::error!(%error, account = sid, "cannot look up the account of an event; its batch was answered 503");
-        Problem::new(ProblemKind::Unavailable, "an account cannot be looked up now; send it again shortly")
-    })?;
-    Ok(owner
-        .filter(|owner| owner.provider == "twilio" && owner.tenant == batch.account.tenant)
-        .ok_or_else(|| format!("the event is of the account {sid:?}, which is none of the tenant that owns the sink")))
-}
-
-fn submission(raw: &[u8], query: &str, batch: &Arrived, owner: &Account, said: Said, gateway: &Gateway) -> Submission {
-    tell(&said, Door::Events, &owner.id, gateway);
-    let received = Received {
-        tenant: &owner.tenant,
-        account: &owner.id,
-        provider_id: &said.provider_id,
-        source: Door::Events.as_str(),
-        method: batch.parameters.method.as_str(),
-        query: query.as_bytes(),
-        body: raw,
-        parameters: raw,
-        received_ms: batch.received_ms,
-        verified: batch.verified,
-    };
-    let Said { signals, ask, .. } = said;
-    let tenant = owner.tenant.clone();
-    Submission { tenant, provider: "twilio", delivery: Some(received.row()), signals, ask }
 }
 
 /// Submits what a batch says, and counts each event.
@@ -126,8 +95,8 @@ async fn submit(submissions: Vec<Submission>, gateway: &Gateway) -> Result<(), P
 
 /// Puts aside what cannot be taken, so that somebody can look at it. The quarantine belongs here: until it is there the
 /// log says what was not taken, and why.
-fn set_aside(raw: &[u8], batch: &Arrived, reason: &str, gateway: &Gateway) {
-    let (account, bytes) = (&batch.account.id, raw.len());
+fn set_aside(bad: &Bad<'_>, arrived: &Arrived, gateway: &Gateway) {
+    let (account, reason, bytes) = (&arrived.account.id, &bad.reason, bad.raw.len());
     tracing::warn!(account, reason, bytes, "set aside an event that cannot be taken; the rest of its batch counts");
     gateway.metrics.delivery(Endpoint::TwilioEvents, DeliveryAnswer::Unreadable);
 }
