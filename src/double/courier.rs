@@ -83,7 +83,14 @@ impl Courier {
         let watch = Stopwatch::start();
         let (url, body) = (self.address(&webhook.url), webhook.body());
         let (signature, token) = (webhook.signature.as_str(), Some(webhook.token.as_str()));
-        let parcel = Parcel { method: webhook.method, url: &url, content_type: post::FORM, body: body.as_bytes(), signature, token };
+        let parcel = Parcel {
+            method: webhook.method,
+            url: &url,
+            content_type: post::FORM,
+            body: body.as_bytes(),
+            signature,
+            token,
+        };
         let reply = match post::deliver(&self.client, &parcel).await {
             Ok(Delivered::Answered { status, content_type, body }) => {
                 Reply::Answered { status: status.as_u16(), content_type, body }

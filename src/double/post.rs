@@ -46,7 +46,9 @@ pub enum Delivered {
 pub async fn deliver(client: &Client, parcel: &Parcel<'_>) -> Result<Delivered, reqwest::Error> {
     let request = match parcel.method {
         Method::Get => client.get(parcel.url),
-        Method::Post => client.post(parcel.url).header(header::CONTENT_TYPE, parcel.content_type).body(parcel.body.to_vec()),
+        Method::Post => {
+            client.post(parcel.url).header(header::CONTENT_TYPE, parcel.content_type).body(parcel.body.to_vec())
+        }
     };
     let request = request.header(SIGNATURE, parcel.signature).header(header::ACCEPT, "*/*");
     let request = match parcel.token {

@@ -6,9 +6,9 @@
 
 pub mod alert;
 mod amd;
+pub mod callback_url;
 pub mod client;
 pub mod diagnose;
-pub mod callback_url;
 mod dial;
 pub mod dialing;
 pub mod door;
