@@ -11,6 +11,7 @@ mod desk;
 mod doctor;
 mod exit;
 mod healthcheck;
+mod identity;
 mod import;
 mod keys;
 mod leads;
@@ -21,6 +22,7 @@ mod replay;
 mod send;
 mod serve;
 mod settings;
+mod simulate;
 mod tenants;
 mod tokens;
 mod verify;
@@ -58,6 +60,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Replay(replay::Replay),
+    Simulate(simulate::Simulate),
     Check(check::Check),
     Verify(verify::Verify),
     Lint(lint::Lint),
@@ -118,6 +121,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Serve(serve) => serve.run(out, settings).await,
         Command::Demo(demo) => demo.run(out).await,
         Command::Replay(replay) => replay.run(out, settings).await,
+        Command::Simulate(simulate) => simulate.run(out, settings).await,
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
         Command::Verify(verify) => verify.run(Desk::open(out, settings)?).await,
         Command::Lint(lint) => lint.run(Desk::open(out, settings)?).await,

@@ -21,6 +21,14 @@ pub struct Target {
     token: SecretString,
 }
 
+/// A gateway's URL without the path of the webhook, which people may have copied with it.
+pub fn base(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.as_str().trim_end_matches(STATUS_PATH).trim_end_matches('/').to_owned()
+}
+
 /// What became of a webhook.
 #[derive(Debug)]
 pub enum Sent {
@@ -34,12 +42,6 @@ impl Target {
     /// `to` is the gateway, with or without the path of the webhook; `public_url` is what the gateway is called from
     /// outside, where that differs.
     pub fn new(to: &Url, public_url: Option<&Url>, token: SecretString) -> Result<Self> {
-        let base = |url: &Url| {
-            let mut url = url.clone();
-            url.set_query(None);
-            url.set_fragment(None);
-            url.as_str().trim_end_matches(STATUS_PATH).trim_end_matches('/').to_owned()
-        };
         Ok(Self { client: client()?, to: base(to), sign_for: base(public_url.unwrap_or(to)), token })
     }
 

@@ -123,6 +123,10 @@ pub struct Call {
     pub exchanges: Vec<Exchange>,
     /// How many moments were reported: the next `SequenceNumber`.
     pub fired: u32,
+    /// How many requests about it were answered with 2xx.
+    pub accepted: u32,
+    /// Whether the report of its end was answered with 2xx.
+    pub ending_taken: bool,
     /// Whether the report of its end was lost on the way.
     pub ending_lost: bool,
     /// Which script it follows: what an older one still had in mind does not happen.

@@ -261,6 +261,8 @@ impl Double {
             changes: Vec::new(),
             exchanges: Vec::new(),
             fired: 0,
+            accepted: 0,
+            ending_taken: false,
             ending_lost: false,
             script: 0,
             rng: StdRng::seed_from_u64(self.rng.next_u64()),

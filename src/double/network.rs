@@ -35,7 +35,7 @@ pub struct Journey {
 }
 
 /// What was sent and what became of it. In callbacks; a try is a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// Callbacks that Twilio would have made.
     pub fired: u64,
@@ -43,6 +43,12 @@ pub struct Tally {
     pub sent: u64,
     /// Requests that were made because one before failed.
     pub retried: u64,
+    /// Requests that were answered with 2xx.
+    pub accepted: u64,
+    /// Requests that were answered with 401 or 403.
+    pub refused: u64,
+    /// Requests that were answered with anything else, or not at all.
+    pub failed: u64,
     /// See [`Faults`].
     pub lost: u64,
     /// See [`Faults`].
@@ -60,6 +66,9 @@ impl AddAssign for Tally {
         self.fired += other.fired;
         self.sent += other.sent;
         self.retried += other.retried;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.failed += other.failed;
         self.lost += other.lost;
         self.late += other.late;
         self.reordered += other.reordered;

@@ -6,7 +6,10 @@ use super::{
     network::BEHIND_MS,
     webhook::{self, Purpose, RETRY_AFTER_MS, TOTAL_MS},
 };
-use crate::domain::{state::Outcome, time::Millis};
+use crate::domain::{
+    state::{Outcome, Status},
+    time::Millis,
+};
 use rand::RngExt;
 use secrecy::ExposeSecret;
 
@@ -64,6 +67,19 @@ impl Double {
     pub fn replied(&mut self, id: u64, reply: Reply, took_ms: Millis, now_ms: Millis) {
         let Some(webhook) = self.open.remove(&id) else { return };
         self.record(&webhook, Some((&reply, took_ms)), now_ms);
+        match reply {
+            Reply::Answered { status: 200..=299, .. } => {
+                self.tally.accepted += 1;
+                let reports = |status: Status| webhook.parameter("CallStatus") == status.as_str();
+                let is_status = webhook.purpose == Purpose::Status;
+                if let Some(call) = self.call_mut(&webhook.call_sid) {
+                    call.accepted += 1;
+                    call.ending_taken |= is_status && call.is_over() && reports(call.status());
+                }
+            }
+            Reply::Answered { status: 401 | 403, .. } => self.tally.refused += 1,
+            Reply::Answered { .. } | Reply::Unreachable | Reply::TimedOut => self.tally.failed += 1,
+        }
         let again_ms = now_ms + RETRY_AFTER_MS;
         let in_time = again_ms - webhook.first_ms < TOTAL_MS;
         if webhook.attempt < webhook.overrides.retries && webhook.overrides.retries_on(&reply) && in_time {

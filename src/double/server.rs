@@ -4,7 +4,7 @@ use super::{Question, Shared};
 use crate::clock::SharedClock;
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
-    dev::Server,
+    dev::{Server, ServerHandle},
     http::{StatusCode, header},
     web::{self, Bytes, Data},
 };
@@ -14,6 +14,9 @@ struct Api {
     double: Shared,
     clock: SharedClock,
 }
+
+/// Stops a server.
+pub type Handle = ServerHandle;
 
 /// Serves the REST API of a double. Spawn what it answers; its `handle` stops it.
 pub fn serve(listener: TcpListener, double: Shared, clock: SharedClock) -> io::Result<Server> {

@@ -3,8 +3,9 @@
 mod sources;
 
 use super::{
-    desk::{self, Settings, system_rng},
+    desk::{Settings, system_rng},
     exit::{Exit, Stop},
+    identity::{Identity, Settled},
     out::{Out, Tone},
     send::{Sent, Target},
 };
@@ -16,7 +17,6 @@ use anyhow::Result;
 use clap::Args;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::StatusCode;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sources::Source;
 use std::{path::PathBuf, time::Duration};
@@ -39,15 +39,8 @@ pub struct Replay {
     /// The gateway
     #[arg(long, value_name = "URL")]
     to: Url,
-    /// The auth token to sign with [default: the configured one]; better kept there, where others cannot see it
-    #[arg(long, value_name = "TOKEN", env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
-    token: Option<SecretString>,
-    /// The account the stories' calls are of [default: the configured one]; a single body names its own
-    #[arg(long, value_name = "AC…", env = "TWILIO_ACCOUNT_SID")]
-    account: Option<String>,
-    /// The URL to sign for, if the gateway is called by another one from outside [default: the configured one]
-    #[arg(long, value_name = "URL")]
-    public_url: Option<Url>,
+    #[command(flatten)]
+    identity: Identity,
     /// Send the webhooks of each story in any order
     #[arg(long)]
     shuffle: bool,
@@ -83,10 +76,10 @@ struct Row<'a> {
 
 impl Replay {
     /// Sends everything.
-    pub async fn run(mut self, out: Out, settings: Settings) -> Result<Exit> {
-        let token = self.settle(settings)?;
-        let target = Target::new(&self.to, self.public_url.as_ref(), token)?;
-        let sequences = self.sequences()?;
+    pub async fn run(self, out: Out, settings: Settings) -> Result<Exit> {
+        let Settled { account, token, public_url, .. } = self.identity.clone().settle(settings)?;
+        let target = Target::new(&self.to, public_url.as_ref(), token)?;
+        let sequences = self.sequences(account.as_deref())?;
         let mut rows = Vec::new();
         'sending: for sequence in &sequences {
             let mut at_ms = 0;
@@ -107,24 +100,8 @@ impl Replay {
         conclude(&out, &target, &rows)
     }
 
-    /// Fills in what the configuration says and the command line does not; answers the token.
-    fn settle(&mut self, settings: Settings) -> Result<SecretString> {
-        let account = self.account.take().filter(|text| !text.is_empty());
-        let token = self.token.take().filter(|token| !token.expose_secret().is_empty());
-        // The configuration takes a token only with its account; that of single bodies need not be known.
-        let its_token = token.as_ref().filter(|_| account.is_some()).map(|token| token.expose_secret().to_owned());
-        let flags = vec![("twilio.account_sid", account), ("twilio.auth_token", its_token)];
-        let config = desk::load(settings, flags)?.config;
-        self.account = config.twilio.account_sid;
-        self.public_url = self.public_url.take().or(config.public_url);
-        token.or(config.twilio.auth_token).ok_or_else(|| {
-            let next = "give --token, or set TWILIO_AUTH_TOKEN or TWILIO_AUTH_TOKEN_FILE";
-            Stop::with(Exit::Usage, "webhooks need an auth token to be signed with", next)
-        })
-    }
-
     /// What is sent, in order, disordered as asked.
-    fn sequences(&self) -> Result<Vec<Sequence>> {
+    fn sequences(&self, account: Option<&str>) -> Result<Vec<Sequence>> {
         let mut rng = self.seed.map_or_else(system_rng, StdRng::seed_from_u64);
         let salt = self.salt.clone().unwrap_or_else(|| format!("{:08x}", rng.next_u32()));
         let mut sequences = Vec::new();
@@ -133,7 +110,7 @@ impl Replay {
             for source in sources::read(path)? {
                 match source {
                     Source::Story(story) => {
-                        let account_sid = self.account.as_deref().ok_or_else(|| {
+                        let account_sid = account.ok_or_else(|| {
                             let next = "give --account, or set TWILIO_ACCOUNT_SID";
                             Stop::with(Exit::Usage, "a story needs an account to be sent for", next)
                         })?;

@@ -11,6 +11,7 @@ mod import;
 mod lint;
 mod replay;
 mod serve;
+mod simulate;
 mod verify;
 mod views;
 mod voice;

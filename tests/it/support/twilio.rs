@@ -21,7 +21,7 @@ pub struct Twilio {
     pub address: String,
     courier: Courier,
     client: Client,
-    handle: actix_web::dev::ServerHandle,
+    handle: server::Handle,
 }
 
 impl Twilio {

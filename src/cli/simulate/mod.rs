@@ -1,0 +1,264 @@
+//! `onhook simulate`: a Twilio of our own places calls and reports them to a gateway over a bad network; then what the
+//! gateway says of each call is compared with what became of it.
+
+mod pace;
+mod verdict;
+
+use super::{
+    desk::{Settings, system_rng},
+    exit::{Exit, Stop},
+    identity::{Identity, Settled},
+    out::{Out, Tone},
+    replay, send, serve,
+};
+use crate::{
+    clock::{Clock, SharedClock, SystemClock},
+    domain::time::{DAY, Millis, SECOND},
+    double::{
+        Account, Double, Faults, Order, Setup, Shared,
+        courier::{Courier, WhenIdle},
+        server,
+    },
+    twilio::STATUS_PATH,
+};
+use anyhow::{Context, Result};
+use clap::Args;
+use pace::FastClock;
+use rand::Rng;
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use verdict::{Gateway, Verdict};
+
+/// Be a Twilio with a bad network, and see whether the gateway gets every call right
+///
+/// Places calls that are answered, busy, not answered, …, posts their signed status callbacks to the gateway, of which
+/// some are lost, late, overtaken, doubled or slow, and then asks the gateway about each call. Exit code 5 if it says
+/// anything wrong of one, or holds one for live of which it was told the end. The same seed makes the same calls and
+/// the same faults.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  onhook simulate --to http://127.0.0.1:8080 --lose 5% --reorder 10% --duplicate 5% --late 5%
+  onhook simulate --to http://127.0.0.1:8080 --key-file key.txt --seed 7 --listen 127.0.0.1:4010")]
+pub struct Simulate {
+    /// The gateway
+    #[arg(long, value_name = "URL")]
+    to: Url,
+    /// How many calls
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
+    calls: u32,
+    /// How many calls are placed per second
+    #[arg(long, value_name = "R", default_value_t = 20.0, value_parser = rate)]
+    rate: f64,
+    /// How fast the time of a call passes; the 15 seconds that Twilio takes to try again pass as fast
+    #[arg(long, value_name = "FACTOR", default_value = "60x", value_parser = replay::speed)]
+    speed: f64,
+    /// How many callbacks never arrive
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    lose: f64,
+    /// How many are 20 to 90 seconds late
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    late: f64,
+    /// How many are overtaken by the next one of their call
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    reorder: f64,
+    /// How many arrive twice
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    duplicate: f64,
+    /// How many are under way for 1 to 5 seconds
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    slow: f64,
+    /// Repeat the same calls and faults [default: drawn]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// A file with a key of the gateway's API, scope read [default: ONHOOK_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Answer Twilio's REST API for these calls there, while the simulation runs
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+/// A simulation that is set up.
+struct Stage {
+    double: Shared,
+    clock: SharedClock,
+    gateway: Gateway,
+    courier: Courier,
+    seed: u64,
+}
+
+impl Simulate {
+    /// Runs it to its verdict, or until it is told to stop.
+    pub async fn run(self, out: Out, settings: Settings) -> Result<Exit> {
+        let stage = self.set_up(settings)?;
+        stage.gateway.check().await?;
+        let stop = CancellationToken::new();
+        tokio::spawn(serve::cancel_when_told(stop.clone()));
+        let api = match self.listen {
+            None => None,
+            Some(address) => Some(self.answer_rest(address, &stage, &out)?),
+        };
+        out.note(format!("seed {}: {} calls, told to {}", stage.seed, self.calls, stage.gateway.base()));
+        tokio::select! {
+            () = stage.courier.run(WhenIdle::Return, &stop) => {}
+            () = show_progress(&out, &stage) => {}
+        }
+        if let Some(api) = &api {
+            api.stop(false).await;
+        }
+        if stop.is_cancelled() {
+            let what = format!("the simulation was stopped, {}", progress(&stage));
+            return Err(Stop::with(Exit::Failed, what, format!("--seed {} repeats it", stage.seed)));
+        }
+        self.conclude(&out, &stage).await
+    }
+
+    fn set_up(&self, settings: Settings) -> Result<Stage> {
+        let Settled { account, token, public_url, api_key } = self.identity.clone().settle(settings)?;
+        let account = account.ok_or_else(|| {
+            let next = "give --account, or set TWILIO_ACCOUNT_SID; the gateway must know it";
+            Stop::with(Exit::Usage, "the calls need an account to be of", next)
+        })?;
+        let seed = self.seed.unwrap_or_else(|| system_rng().next_u64());
+        let clock: SharedClock = Arc::new(FastClock::new(SystemClock.now_ms(), self.span_ms()?, self.speed));
+        let base = send::base(&self.to);
+        let public = send::base(public_url.as_ref().unwrap_or(&self.to));
+        let double = Shared::new(self.double(seed, &account, &token, &public, &clock));
+        let courier = Courier::new(double.clone(), clock.clone()).context("set up an HTTP client")?.via(&public, &base);
+        Ok(Stage { double, clock, gateway: Gateway::new(base, self.key(api_key)?)?, courier, seed })
+    }
+
+    /// A Twilio with all calls placed, each at its time.
+    fn double(&self, seed: u64, account: &str, token: &SecretString, public: &str, clock: &SharedClock) -> Double {
+        let faults = Faults {
+            lost: self.lose,
+            late: self.late,
+            reordered: self.reorder,
+            duplicated: self.duplicate,
+            slow: self.slow,
+        };
+        // The rate is ours to keep, so nobody waits in the queue.
+        let setup = Setup { calls_per_second: QUEUE_PER_SECOND, faults, ..Setup::default() };
+        let mut double = Double::new(setup, seed);
+        double.add_account(Account::new(account, token.expose_secret()));
+        let status = format!("{public}{STATUS_PATH}#rc=5&rp=all");
+        let begin_ms = clock.now_ms();
+        for n in 0..self.calls {
+            #[expect(clippy::cast_possible_truncation, reason = "less than `SPAN_MAX_MS`")]
+            let after_ms = (f64::from(n) / self.rate * self.speed * 1_000.0) as Millis;
+            // Numbers for documentation; a hundred of them are all there are.
+            let to = format!("+141555501{:02}", 1 + n % 99);
+            double.place(Order::new(account, "+14155550100", &to).telling(status.as_str()), begin_ms + after_ms);
+        }
+        double
+    }
+
+    /// How long all of it takes in the time of the calls. It is told in the past, so that nothing in it is ahead of the
+    /// gateway's clock.
+    fn span_ms(&self) -> Result<Millis> {
+        let placing = f64::from(self.calls) / self.rate * self.speed * 1_000.0;
+        #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
+        let span_ms = (placing as Millis).saturating_add(LAST_CALL_MS);
+        if span_ms <= SPAN_MAX_MS {
+            return Ok(span_ms);
+        }
+        let days = SPAN_MAX_MS / DAY;
+        let what = format!("{} calls take more than {days} days of calls' time at this rate and speed", self.calls);
+        Err(Stop::with(Exit::Usage, what, "raise --rate, or lower --speed"))
+    }
+
+    fn key(&self, configured: Option<SecretString>) -> Result<SecretString> {
+        if let Some(path) = &self.key_file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("read the key in {}", path.display()))?;
+            return Ok(SecretString::from(text.trim()));
+        }
+        configured.ok_or_else(|| {
+            let next = "give --key-file, or set ONHOOK_API_KEY; `onhook keys create --scopes read` makes one";
+            Stop::with(Exit::Usage, "the gateway is asked about each call, and that needs a key", next)
+        })
+    }
+
+    fn answer_rest(&self, address: SocketAddr, stage: &Stage, out: &Out) -> Result<server::Handle> {
+        let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+        let at = serve::base_url(listener.local_addr()?);
+        let server = server::serve(listener, stage.double.clone(), stage.clock.clone())?;
+        let handle = server.handle();
+        tokio::spawn(server);
+        out.note(format!("Twilio's REST API is at {at} (ONHOOK_TWILIO_API_BASE)"));
+        Ok(handle)
+    }
+
+    async fn conclude(&self, out: &Out, stage: &Stage) -> Result<Exit> {
+        let tally = stage.double.with(|double| double.tally());
+        if tally.refused > 0 {
+            let what = format!("{} of {} signatures were refused", tally.refused, tally.sent);
+            let next = "check that the gateway knows the account and this token, and that it is called by the URL signed \
+                        for (--public-url); its log says why";
+            return Err(Stop::with(Exit::Refused, what, next));
+        }
+        let verdict = Verdict::of(&stage.double, &stage.gateway).await?;
+        verdict.show(out, stage.seed, tally)?;
+        Ok(if verdict.passed() { Exit::Ok } else { Exit::Findings })
+    }
+}
+
+/// Says now and then how far it is; for ever.
+async fn show_progress(out: &Out, stage: &Stage) {
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        if !out.is_json() {
+            out.note(out.paint(Tone::Faint, &progress(stage)));
+        }
+    }
+}
+
+fn progress(stage: &Stage) -> String {
+    let now_ms = stage.clock.now_ms();
+    stage.double.with(|double| {
+        let seen = double.calls().iter().filter_map(|call| call.seen(now_ms));
+        let (mut placed, mut over) = (0, 0);
+        for seen in seen {
+            placed += 1;
+            over += u64::from(seen.ended_ms.is_some());
+        }
+        let tally = double.tally();
+        format!("{placed} calls placed, {over} over, {} callbacks sent, {} lost", tally.sent, tally.lost)
+    })
+}
+
+/// Reads `5%`, `0.5%` or `0.05`.
+fn percent(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is no share: write a percentage from 0% to 100%, such as 5%");
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wrong());
+    let share = match text.strip_suffix('%') {
+        Some(percent) => number(percent)? / 100.0,
+        None => number(text)?,
+    };
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(wrong()) }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (RATE_MIN..=RATE_MAX).contains(rate));
+    rate.ok_or_else(|| format!("write calls per second from {RATE_MIN} to {RATE_MAX}"))
+}
+
+/// As many calls as one machine keeps in memory and asks about in reasonable time.
+const CALLS_MAX: i64 = 50_000;
+const RATE_MIN: f64 = 0.01;
+const RATE_MAX: f64 = 1_000.0;
+/// The gateway believes times of the last seven days.
+const SPAN_MAX_MS: Millis = 6 * DAY;
+/// From the placing of the last call to its last callback, faults included.
+const LAST_CALL_MS: Millis = 400 * SECOND;
+const QUEUE_PER_SECOND: u32 = 1_000;
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
