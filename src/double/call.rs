@@ -121,6 +121,8 @@ pub struct Call {
     pub changes: Vec<(Millis, Change)>,
     /// The requests made for it and about it, oldest first.
     pub exchanges: Vec<Exchange>,
+    /// What Twilio's debugger would show of it, each in one line.
+    pub warnings: Vec<String>,
     /// How many moments were reported: the next `SequenceNumber`.
     pub fired: u32,
     /// How many requests about it were answered with 2xx.

@@ -11,19 +11,23 @@
 pub mod account;
 pub mod call;
 pub mod courier;
+mod dial;
 pub mod fate;
 pub mod network;
+mod play;
 pub mod post;
 mod progress;
 pub mod rest;
 pub mod server;
 mod shared;
+pub mod twiml;
 pub mod webhook;
 
 pub use account::{Account, Application, Hook, PhoneNumber, Voice};
 pub use call::{Call, Callback, Change, Moment};
 pub use fate::{Fate, Limits};
 pub use network::{Faults, Tally};
+pub use play::{Caller, Line};
 pub use rest::{Answer, Heard, Question};
 pub use shared::Shared;
 pub use webhook::{Purpose, Reply, Webhook};
@@ -32,6 +36,7 @@ use crate::domain::{
     state::Direction,
     time::{Millis, SECOND},
 };
+use play::Session;
 use progress::Task;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -115,6 +120,8 @@ pub struct Double {
     /// In the order they came into being.
     calls: Vec<Call>,
     by_sid: HashMap<String, usize>,
+    /// The legs that follow TwiML.
+    sessions: HashMap<String, Session>,
     fates: HashMap<String, Fate>,
     outage: Option<Outage>,
     /// What happens when; tasks of one moment in the order they were thought of.
@@ -144,6 +151,7 @@ impl Double {
             applications: Vec::new(),
             calls: Vec::new(),
             by_sid: HashMap::new(),
+            sessions: HashMap::new(),
             fates: HashMap::new(),
             outage: None,
             agenda: BTreeMap::new(),
@@ -260,6 +268,7 @@ impl Double {
             callback: None,
             changes: Vec::new(),
             exchanges: Vec::new(),
+            warnings: Vec::new(),
             fired: 0,
             accepted: 0,
             ending_taken: false,

@@ -20,6 +20,10 @@ pub(super) enum Task {
     Change { call_sid: String, script: u32, change: Change },
     /// A request is sent.
     Send(Box<Webhook>),
+    /// A leg goes on with its TwiML.
+    Proceed { call_sid: String },
+    /// Who called in hangs up.
+    CallerLeaves { call_sid: String },
 }
 
 impl Double {
@@ -54,6 +58,8 @@ impl Double {
             }
             match entry.remove() {
                 Task::Send(webhook) => self.ready.push(*webhook),
+                Task::Proceed { call_sid } => self.proceed(&call_sid, at_ms),
+                Task::CallerLeaves { call_sid } => self.hang_up(&call_sid, Outcome::NoAnswer, at_ms),
                 Task::Change { call_sid, script, change } => {
                     if self.call(&call_sid).is_some_and(|call| call.script == script) {
                         self.change(&call_sid, at_ms, change);
@@ -67,7 +73,7 @@ impl Double {
     pub fn replied(&mut self, id: u64, reply: Reply, took_ms: Millis, now_ms: Millis) {
         let Some(webhook) = self.open.remove(&id) else { return };
         self.record(&webhook, Some((&reply, took_ms)), now_ms);
-        match reply {
+        match &reply {
             Reply::Answered { status: 200..=299, .. } => {
                 self.tally.accepted += 1;
                 let reports = |status: Status| webhook.parameter("CallStatus") == status.as_str();
@@ -84,7 +90,11 @@ impl Double {
         let in_time = again_ms - webhook.first_ms < TOTAL_MS;
         if webhook.attempt < webhook.overrides.retries && webhook.overrides.retries_on(&reply) && in_time {
             let (id, attempt) = (self.turn(), webhook.attempt + 1);
-            self.plan(again_ms, Task::Send(Box::new(Webhook { id, attempt, due_ms: again_ms, ..webhook })));
+            return self.plan(again_ms, Task::Send(Box::new(Webhook { id, attempt, due_ms: again_ms, ..webhook })));
+        }
+        match webhook.purpose {
+            Purpose::Twiml | Purpose::Action => self.instructed(&webhook, &reply, now_ms),
+            Purpose::Status | Purpose::Recording => {}
         }
     }
 
@@ -112,6 +122,13 @@ impl Double {
         }
     }
 
+    /// Hangs up: what was answered is completed, what was not is `unanswered`.
+    pub(super) fn hang_up(&mut self, call_sid: &str, unanswered: Outcome, now_ms: Millis) {
+        let answered = self.call(call_sid).is_some_and(|call| call.status() == Status::InProgress);
+        let (outcome, sip) = if answered { (Outcome::Completed, 200) } else { (unanswered, 487) };
+        self.end(call_sid, outcome, sip, now_ms);
+    }
+
     /// Something happens to a call; who subscribed is told.
     pub(super) fn change(&mut self, call_sid: &str, at_ms: Millis, change: Change) {
         let Some(call) = self.call_mut(call_sid).filter(|call| !call.is_over()) else { return };
@@ -120,12 +137,14 @@ impl Double {
         let is_last = matches!(change, Change::Ended { .. });
         let moment = change.moment();
         call.changes.push((at_ms, change));
-        if is_last && never_dialed {
-            return;
-        }
         let told = call.callback.as_ref().is_some_and(|c| moment.is_some_and(|m| c.moments.contains(&m)));
-        if told {
+        if told && !(is_last && never_dialed) {
             self.fire(call_sid, is_last, at_ms);
+        }
+        match moment {
+            Some(Moment::Answered) => self.after_answer(call_sid, at_ms),
+            Some(Moment::Completed) => self.after_end(call_sid, at_ms),
+            Some(Moment::Initiated | Moment::Ringing) | None => {}
         }
     }
 

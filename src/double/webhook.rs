@@ -236,9 +236,13 @@ pub fn of_progress(call: &Call, seen: &Seen, at_ms: Millis) -> Vec<(String, Stri
             say("AnsweredBy", by.to_owned());
         }
     }
-    // Status callbacks come in the order of a hash table: nobody may rely on any.
-    parameters.sort_by_key(|(name, _)| Sha256::digest(name));
+    disorder(&mut parameters);
     parameters
+}
+
+/// Callbacks come in the order of a hash table, and nobody may rely on any; requests for TwiML come sorted.
+pub fn disorder(parameters: &mut [(String, String)]) {
+    parameters.sort_by_key(|(name, _)| Sha256::digest(name));
 }
 
 /// A form with `%20` for a space.

@@ -89,13 +89,9 @@ impl Double {
         }
         let wanted = asked.form.first("Status");
         match wanted.as_deref() {
-            Some("completed") => {
-                let answered = status == Status::InProgress;
-                let (outcome, sip) = if answered { (Outcome::Completed, 200) } else { (Outcome::Canceled, 487) };
-                self.end(sid, outcome, sip, asked.now_ms);
-            }
+            Some("completed") => self.hang_up(sid, Outcome::Canceled, asked.now_ms),
             // Calls that were answered already are not affected.
-            Some("canceled") if status != Status::InProgress => self.end(sid, Outcome::Canceled, 487, asked.now_ms),
+            Some("canceled") if status != Status::InProgress => self.hang_up(sid, Outcome::Canceled, asked.now_ms),
             Some("canceled") | None => {}
             Some(_) => return Err(Refusal::bad("Status")),
         }
