@@ -219,7 +219,8 @@ impl Double {
     fn record(&mut self, webhook: &Webhook, reply: Option<(&Reply, Millis)>, at_ms: Millis) {
         let answer = reply.and_then(|(reply, took_ms)| match reply {
             Reply::Answered { status, content_type, body } => {
-                let (status, content_type, body) = (*status, content_type.clone(), body.clone());
+                let shown = body.get(..body.floor_char_boundary(BODY_BYTES_MAX)).unwrap_or(body).to_owned();
+                let (status, content_type, body) = (*status, content_type.clone(), shown);
                 Some(ExchangeAnswer { status, took_ms, content_type, body, at_ms })
             }
             Reply::Unreachable | Reply::TimedOut => None,
@@ -230,3 +231,6 @@ impl Double {
         }
     }
 }
+
+/// How much of an answer is kept to be shown.
+const BODY_BYTES_MAX: usize = 4 * 1024;

@@ -76,9 +76,9 @@ impl Double {
         // Newest first.
         let calls = self.calls.iter().rev().filter(|call| call.account_sid == asked.account.sid);
         let seen = calls.filter_map(|call| Some((call, self.seen(call, asked.now_ms)?)));
-        let rows = seen.filter(|(call, seen)| filter.matches(call, seen));
-        let rows = rows.map(|(call, seen)| (call.sid.clone(), view::call(call, &seen)));
-        Paging::of(asked)?.answer("calls", rows.collect())
+        let found = seen.filter(|(call, seen)| filter.matches(call, seen));
+        let rows: Vec<_> = found.map(|(call, seen)| (call.sid.clone(), (call, seen))).collect();
+        Paging::of(asked)?.answer("calls", &rows, |(call, seen)| view::call(call, seen))
     }
 
     pub(super) fn update_call(&mut self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {

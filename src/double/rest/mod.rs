@@ -173,8 +173,8 @@ impl Double {
         let ended_ms = call.seen(asked.now_ms).and_then(|seen| seen.ended_ms);
         let shown = ended_ms.is_some_and(|at_ms| asked.now_ms - at_ms >= EXCHANGES_AFTER_MS);
         let exchanges = if shown { call.exchanges.as_slice() } else { &[] };
-        let rows = exchanges.iter().enumerate().map(|(n, row)| (n.to_string(), view::exchange(row)));
-        Paging::of(asked)?.answer("events", rows.collect())
+        let rows: Vec<_> = exchanges.iter().enumerate().map(|(n, row)| (n.to_string(), row)).collect();
+        Paging::of(asked)?.answer("events", &rows, |row| view::exchange(row))
     }
 
     fn list_numbers(&self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
@@ -182,8 +182,8 @@ impl Double {
         let numbers = self.numbers.iter().filter(|n| n.account_sid == asked.account.sid);
         let numbers = numbers.filter(|n| wanted("PhoneNumber", &n.phone_number));
         let numbers = numbers.filter(|n| wanted("FriendlyName", &n.friendly_name));
-        let rows = numbers.map(|n| (n.sid.clone(), view::number(n, &asked.account)));
-        Paging::of(asked)?.answer("incoming_phone_numbers", rows.collect())
+        let rows: Vec<_> = numbers.map(|n| (n.sid.clone(), n)).collect();
+        Paging::of(asked)?.answer("incoming_phone_numbers", &rows, |n| view::number(n, &asked.account))
     }
 
     fn load_number(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
@@ -195,8 +195,8 @@ impl Double {
         let wanted = asked.query.first("FriendlyName");
         let applications = self.applications.iter().filter(|a| a.account_sid == asked.account.sid);
         let applications = applications.filter(|a| wanted.as_ref().is_none_or(|wanted| *wanted == a.friendly_name));
-        let rows = applications.map(|a| (a.sid.clone(), view::application(a, &asked.account)));
-        Paging::of(asked)?.answer("applications", rows.collect())
+        let rows: Vec<_> = applications.map(|a| (a.sid.clone(), a)).collect();
+        Paging::of(asked)?.answer("applications", &rows, |a| view::application(a, &asked.account))
     }
 
     fn load_application(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {

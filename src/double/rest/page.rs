@@ -31,13 +31,14 @@ impl<'a> Paging<'a> {
 
     /// The page of these rows, each with its sid. A page begins after the row that the one before ended with, so new
     /// rows at the top repeat none and hide none.
-    pub fn answer(&self, key: &str, rows: Vec<(String, Value)>) -> Result<Answer, Refusal> {
+    /// Only the rows that are given are made.
+    pub fn answer<T>(&self, key: &str, rows: &[(String, T)], row: impl Fn(&T) -> Value) -> Result<Answer, Refusal> {
         let found = self.after.as_ref().map(|after| rows.iter().position(|(sid, _)| sid == after));
         let first = match found {
             None => self.page.saturating_mul(self.size),
             Some(at) => at.ok_or_else(|| Refusal::bad("PageToken"))? + 1,
         };
-        let shown: Vec<&(String, Value)> = rows.iter().skip(first).take(self.size).collect();
+        let shown: Vec<&(String, T)> = rows.iter().skip(first).take(self.size).collect();
         let more = rows.len() > first + shown.len();
         let next = shown.last().filter(|_| more).map(|(sid, _)| self.uri(self.page + 1, Some(sid)));
         let start = self.page.saturating_mul(self.size);
@@ -48,7 +49,7 @@ impl<'a> Paging<'a> {
             "uri": uri, "first_page_uri": self.uri(0, None), "next_page_uri": next, "previous_page_uri": previous,
         });
         if let Some(body) = body.as_object_mut() {
-            body.insert(key.to_owned(), shown.into_iter().map(|(_, row)| row.clone()).collect());
+            body.insert(key.to_owned(), shown.into_iter().map(|(_, shown)| row(shown)).collect());
         }
         Ok(Answer::ok(body))
     }

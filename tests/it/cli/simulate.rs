@@ -130,7 +130,11 @@ async fn it_stops_when_it_is_told_to() {
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
-        assert!(line.contains("ONHOOK_TWILIO_API_BASE"), "{line}");
+        let at = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
+        let calls = format!("{at}/2010-04-01/Accounts/{ACCOUNT}/Calls.json?PageSize=1");
+        let asked = gateway.client.get(calls).basic_auth(ACCOUNT, Some(TOKEN)).send();
+        let answer = tokio::runtime::Handle::current().block_on(asked).unwrap();
+        assert_eq!(answer.status(), 200, "it answers REST meanwhile");
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         let mut rest = String::new();
         said.read_to_string(&mut rest).unwrap();

@@ -2,4 +2,5 @@
 
 mod callbacks;
 mod rest;
+mod sdk;
 mod twiml;
