@@ -117,6 +117,8 @@ pub struct Call {
     pub phone_number_sid: Option<String>,
     /// Who is told.
     pub callback: Option<Callback>,
+    /// Where an outbound call asks what to do once it is answered. None: its fate says all.
+    pub twiml: Option<Hook>,
     /// What happened, oldest first.
     pub changes: Vec<(Millis, Change)>,
     /// The requests made for it and about it, oldest first.

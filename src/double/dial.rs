@@ -60,17 +60,37 @@ impl Double {
         Some(call_sid)
     }
 
-    /// A leg was answered: if it was dialed, it hears its whisper, or is connected.
+    /// A leg was answered: if it was dialed, it hears its whisper, or is connected; if it was placed, it asks what to do.
     pub(super) fn after_answer(&mut self, call_sid: &str, now_ms: Millis) {
         let Some(call) = self.call(call_sid) else { return };
-        let (Some(parent_sid), to) = (call.parent_sid.clone(), call.to.clone()) else { return };
+        let (parent, to) = (call.parent_sid.clone(), call.to.clone());
+        let Some(parent_sid) = parent else {
+            return call.twiml.clone().into_iter().for_each(|hook| self.follow(call_sid, &hook, now_ms));
+        };
         let dialing = self.sessions.get(&parent_sid).and_then(|session| session.dialing.as_ref());
         let Some(dialing) = dialing else { return };
-        let noun = dialing.dial.nouns.iter().find(|noun| noun.address == to);
-        match noun.and_then(|noun| noun.url.clone()) {
+        let noun = dialing.dial.nouns.iter().find(|noun| noun.address == to).cloned();
+        self.report_machine(call_sid, noun.as_ref(), now_ms);
+        match noun.and_then(|noun| noun.url) {
             Some(hook) => self.whisper(call_sid, &parent_sid, &hook, now_ms),
             None => self.connect(&parent_sid, call_sid, now_ms),
         }
+    }
+
+    /// What the machine detection found is reported while the call goes on. Names and times: Twilio's page on answering
+    /// machine detection, as far as others quote it.
+    fn report_machine(&mut self, call_sid: &str, noun: Option<&Noun>, now_ms: Millis) {
+        let by = self.call(call_sid).and_then(Call::truth).and_then(|seen| seen.answered_by);
+        let (Some(by), Some(hook)) = (by, noun.and_then(|noun| noun.amd_callback.as_ref())) else { return };
+        let Some(account_sid) = self.call(call_sid).map(|call| call.account_sid.clone()) else { return };
+        let parameters = [
+            ("CallSid", call_sid.to_owned()),
+            ("AccountSid", account_sid),
+            ("AnsweredBy", by.to_owned()),
+            ("MachineDetectionDuration", DETECTED_AFTER_MS.to_string()),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        self.send_signed(call_sid, hook, Purpose::Amd, parameters, now_ms + DETECTED_AFTER_MS);
     }
 
     /// The two talk from here on; the other legs are taken back.
@@ -156,3 +176,5 @@ impl Double {
 
 /// A recording is ready a little after the conversation.
 const RECORDED_AFTER_MS: Millis = 1_500;
+/// How long it takes to tell a machine from a person.
+const DETECTED_AFTER_MS: Millis = 2_400;

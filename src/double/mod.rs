@@ -52,6 +52,8 @@ pub struct Setup {
     pub stale_ms: Millis,
     /// What callbacks meet on their way.
     pub faults: Faults,
+    /// Whether calls placed over REST ask their `Url` for TwiML.
+    pub outbound: Outbound,
     /// What becomes of calls of which nothing else was said. None: a mix, drawn.
     pub fate: Option<Fate>,
 }
@@ -59,8 +61,18 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let faults = Faults::default();
-        Self { calls_per_second: 1, requests_per_second: None, stale_ms: 0, faults, fate: None }
+        let outbound = Outbound::ByFate;
+        Self { calls_per_second: 1, requests_per_second: None, stale_ms: 0, faults, outbound, fate: None }
     }
+}
+
+/// What calls placed over REST do once they are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// They last as long as their fate says. No `Url` is asked: in tests it is a made-up one.
+    ByFate,
+    /// They do what their `Url` says.
+    ByTwiml,
 }
 
 /// How the REST API is out of order.
@@ -83,6 +95,8 @@ pub struct Order {
     pub from: String,
     /// Who is told.
     pub callback: Option<Callback>,
+    /// Where it asks what to do once it is answered. None: its fate says all.
+    pub twiml: Option<Hook>,
     /// What limits it.
     pub limits: Limits,
     /// What becomes of it. None: what [`Double::expect_fate`] said of the number, else [`Setup::fate`].
@@ -93,12 +107,18 @@ impl Order {
     /// A call nobody is told of.
     pub fn new(account_sid: &str, from: &str, to: &str) -> Self {
         let (account_sid, to, from) = (account_sid.to_owned(), to.to_owned(), from.to_owned());
-        Self { account_sid, to, from, callback: None, limits: Limits::default(), fate: None }
+        Self { account_sid, to, from, callback: None, twiml: None, limits: Limits::default(), fate: None }
     }
 
     /// All four moments are posted to `url`.
     pub fn telling(mut self, url: impl Into<String>) -> Self {
         self.callback = Some(Callback::all(Hook::post(url)));
+        self
+    }
+
+    /// Once it is answered it does what this URL says, until the far end hangs up.
+    pub fn following(mut self, url: impl Into<String>) -> Self {
+        self.twiml = Some(Hook::post(url));
         self
     }
 
@@ -203,6 +223,7 @@ impl Double {
         *next_ms = start_ms + gap_ms;
         let mut call = self.new_call(&order.account_sid, &order.from, &order.to, Direction::OutboundApi);
         call.callback = order.callback;
+        call.twiml = order.twiml;
         call.phone_number_sid = self.number_sid(&order.account_sid, &order.from);
         let fate = order.fate.unwrap_or_else(|| self.fate_of(&order.to, &mut call.rng));
         let script = fate::script(fate, now_ms, start_ms, order.limits, &mut call.rng);
@@ -266,6 +287,7 @@ impl Double {
             direction,
             phone_number_sid: None,
             callback: None,
+            twiml: None,
             changes: Vec::new(),
             exchanges: Vec::new(),
             warnings: Vec::new(),

@@ -105,6 +105,14 @@ impl Double {
         Some(application.hooks.clone())
     }
 
+    /// An outbound call was answered, and does what its URL says.
+    pub(super) fn follow(&mut self, call_sid: &str, hook: &Hook, now_ms: Millis) {
+        let by = self.call(call_sid).and_then(|call| call.truth()).and_then(|seen| seen.answered_by);
+        let parameters = by.map(|by| ("AnsweredBy".to_owned(), by.to_owned())).into_iter().collect();
+        self.sessions.insert(call_sid.to_owned(), Session::new(None, parameters, None));
+        self.ask_for_twiml(call_sid, hook, Purpose::Twiml, Vec::new(), now_ms);
+    }
+
     /// The called party hears something alone first.
     pub(super) fn whisper(&mut self, child_sid: &str, parent_sid: &str, hook: &Hook, now_ms: Millis) {
         let session = Session::new(None, Vec::new(), Some(parent_sid.to_owned()));

@@ -94,7 +94,7 @@ impl Double {
         }
         match webhook.purpose {
             Purpose::Twiml | Purpose::Action => self.instructed(&webhook, &reply, now_ms),
-            Purpose::Status | Purpose::Recording => {}
+            Purpose::Status | Purpose::Recording | Purpose::Amd => {}
         }
     }
 

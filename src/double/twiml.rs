@@ -68,6 +68,8 @@ pub struct Noun {
     pub callback: Option<Callback>,
     /// Whether answering machines are told from people.
     pub detect_machines: bool,
+    /// Told what was found, while the call goes on.
+    pub amd_callback: Option<Hook>,
 }
 
 /// A document that was read.
@@ -134,7 +136,8 @@ impl Reader<'_> {
         let bare = text(node);
         if nouns.is_empty() && !bare.is_empty() {
             // A number may stand in <Dial> itself; then there is no place for its callbacks.
-            nouns.push(Noun { address: bare, url: None, callback: None, detect_machines: false });
+            let (url, callback, amd_callback) = (None, None, None);
+            nouns.push(Noun { address: bare, url, callback, detect_machines: false, amd_callback });
         }
         let record = node.attribute("record").is_some_and(|how| !["do-not-record", "false"].contains(&how));
         Dial {
@@ -170,6 +173,7 @@ impl Reader<'_> {
             url: self.hook_of(node, "url", "method"),
             callback: self.callback(node),
             detect_machines: node.attribute("machineDetection").is_some(),
+            amd_callback: self.hook_of(node, "amdStatusCallback", "amdStatusCallbackMethod"),
         })
     }
 

@@ -27,6 +27,8 @@ words! {
         Action = "action",
         /// Reports a recording.
         Recording = "recording",
+        /// Reports who or what answered.
+        Amd = "amd",
     }
 }
 

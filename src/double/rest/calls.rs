@@ -8,7 +8,7 @@ use crate::{
         time::{self, DAY, Millis},
     },
     double::{
-        Call, Callback, Double, Hook, Limits, Moment, Order,
+        Call, Callback, Double, Hook, Limits, Moment, Order, Outbound,
         call::{Exchange, ExchangeAnswer, Seen},
         webhook::is_callable,
     },
@@ -62,7 +62,10 @@ impl Double {
             // Digits to be sent rule the detection out.
             detect_machines: given("MachineDetection").is_some() && given("SendDigits").is_none(),
         };
-        Ok(Order { limits, ..Order::new(&asked.account.sid, &from, &to) })
+        let method = if given("Method").as_deref() == Some("GET") { Method::Get } else { Method::Post };
+        let url = given("Url").filter(|_| self.setup.outbound == Outbound::ByTwiml);
+        let twiml = url.map(|url| Hook { url: url.into_owned(), method });
+        Ok(Order { limits, twiml, ..Order::new(&asked.account.sid, &from, &to) })
     }
 
     pub(super) fn load_call(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {

@@ -5,7 +5,7 @@ use crate::support::gateway::{ACCOUNT, START_MS, TOKEN};
 use onhook::{
     domain::state::{Direction, Status},
     double::{
-        Account, Application, Call, Caller, Double, Fate, Hook, Line, PhoneNumber, Purpose, Reply, Setup, Voice,
+        Account, Application, Call, Caller, Double, Fate, Hook, Line, Order, PhoneNumber, Purpose, Reply, Setup, Voice,
         Webhook, twiml::Twiml,
     },
     twilio::{form::Form, signature},
@@ -63,7 +63,7 @@ impl Stage {
                     body: body.to_owned(),
                 };
                 let reply = match (webhook.purpose, twiml) {
-                    (Purpose::Status | Purpose::Recording, _) => reply(204, None, ""),
+                    (Purpose::Status | Purpose::Recording | Purpose::Amd, _) => reply(204, None, ""),
                     (_, Some("silence")) => Reply::TimedOut,
                     (_, Some(twiml)) => reply(200, Some("text/xml"), twiml),
                     (_, None) => reply(404, None, "nothing here"),
@@ -81,6 +81,7 @@ impl Stage {
             let status = match webhook.purpose {
                 Purpose::Recording => webhook.parameter("RecordingStatus"),
                 Purpose::Action => webhook.parameter("DialCallStatus"),
+                Purpose::Amd => webhook.parameter("AnsweredBy"),
                 Purpose::Status | Purpose::Twiml => webhook.parameter("CallStatus"),
             };
             format!("{file} {status}")
@@ -268,6 +269,36 @@ fn a_browser_calls_through_an_application() {
     let ended = stage.one("ended", "completed");
     assert_eq!((ended.parameter("From"), ended.parameter("To"), ended.parameter("lead_id")), ("client:ann", "", ""));
     assert_eq!(stage.said()[1], "more in-progress", "a redirect answers the call");
+}
+
+#[test]
+fn a_call_that_was_placed_follows_its_url() {
+    let mut stage =
+        Stage::new(&[("client:ann", Fate::Answered { talk_s: 300 }), (CUSTOMER, Fate::Machine { talk_s: 12 })]);
+    let url = "https://calls.example.com/hook/voice?connect=%2B14155550101";
+    let order =
+        Order::new(ACCOUNT, NUMBER, "client:ann").telling("https://calls.example.com/hook/agent").following(url);
+    let agent = stage.double.place(order, START_MS);
+    let twiml = r#"<Response><Dial><Number machineDetection="Enable" amdStatusCallback="/hook/amd"
+        statusCallback="/hook/status">+14155550101</Number></Dial></Response>"#;
+    stage.play(&[("voice", twiml)]);
+    let wanted = [
+        "agent initiated",
+        "agent ringing",
+        "voice in-progress",
+        "agent in-progress",
+        "amd machine_start",
+        "agent completed",
+        "status completed",
+    ];
+    let mut said = stage.said();
+    said.sort_by_key(|line| wanted.iter().position(|wanted| wanted == line));
+    assert_eq!(said, wanted, "as soon as the customer's leg is over there is nothing left to do");
+    let amd = stage.one("amd", "machine_start");
+    assert_eq!((amd.parameter("CallSid"), amd.parameter("CallStatus")), (&*stage.children()[0].sid, ""));
+    assert_eq!(stage.one("voice", "in-progress").parameter("Direction"), "outbound-api");
+    assert_eq!(stage.children()[0].parent_sid.as_deref(), Some(&*agent));
+    assert_eq!(stage.one("status", "completed").parameter("AnsweredBy"), "machine_start");
 }
 
 #[test]
