@@ -4,7 +4,10 @@ use super::{
     Reply, Shared, Webhook,
     post::{self, Delivered, Parcel},
 };
-use crate::clock::{SharedClock, Stopwatch};
+use crate::{
+    clock::{Clock, ManualClock, SharedClock, Stopwatch},
+    domain::time::Millis,
+};
 use reqwest::Client;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -55,6 +58,19 @@ impl Courier {
                 sent += 1;
             }
         }
+    }
+
+    /// Sends everything up to `until_ms`, each request at its moment, by turning the clock on; the clock then shows
+    /// `until_ms`. Answers how many requests that were. The clock must be the one this courier goes by.
+    pub async fn turn(&self, clock: &ManualClock, until_ms: Millis) -> usize {
+        let mut sent = self.tick().await;
+        while let Some(next_ms) = self.double.with(|double| double.next_due_ms()).filter(|next_ms| *next_ms <= until_ms)
+        {
+            clock.set(next_ms.max(clock.now_ms()));
+            sent += self.tick().await;
+        }
+        clock.set(until_ms);
+        sent
     }
 
     /// Sends whatever becomes due, many at once, until it is told to stop or, if asked to, nothing is left to do.

@@ -92,21 +92,9 @@ impl Twilio {
         (status, body)
     }
 
-    /// Sends what is due now; answers how many requests that were.
-    pub async fn deliver(&self) -> usize {
-        self.courier.tick().await
-    }
-
     /// Lets this much time pass, and sends everything at its moment.
     pub async fn pass(&self, by_ms: i64) -> usize {
-        let until_ms = self.now_ms() + by_ms;
-        let mut sent = self.deliver().await;
-        while let Some(next_ms) = self.with(|double| double.next_due_ms()).filter(|next_ms| *next_ms <= until_ms) {
-            self.clock.set(next_ms.max(self.now_ms()));
-            sent += self.deliver().await;
-        }
-        self.clock.set(until_ms);
-        sent
+        self.courier.turn(&self.clock, self.now_ms() + by_ms).await
     }
 
     /// Every request it heard had parameters that exist. Twilio ignores others silently.
