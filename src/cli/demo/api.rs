@@ -38,12 +38,17 @@ impl Api {
 
     /// Makes a story's lead known.
     pub async fn put_lead(&self, lead: &Lead) -> Result<()> {
-        let url = format!("{}/v1/leads/{}", self.base(), lead.id);
-        let body = json!({ "name": lead.name, "phone": lead.phone });
-        let response = self.client.put(url).bearer_auth(&self.key).json(&body).send().await.context("put a lead")?;
+        self.put(&format!("/v1/leads/{}", lead.id), &json!({ "name": lead.name, "phone": lead.phone })).await
+    }
+
+    /// Writes what stands at a path.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<()> {
+        let url = format!("{}{path}", self.base());
+        let response = self.client.put(url).bearer_auth(&self.key).json(body).send().await;
+        let response = response.with_context(|| format!("put {path}"))?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            status => bail!("put the lead {}: {status} {}", lead.id, response.text().await.unwrap_or_default()),
+            status => bail!("put {path}: {status} {}", response.text().await.unwrap_or_default()),
         }
     }
 

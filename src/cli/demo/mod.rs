@@ -3,6 +3,7 @@
 mod api;
 mod compare;
 mod gateway;
+mod played;
 
 use super::{
     exit::Exit,
@@ -19,6 +20,8 @@ use api::Api;
 use clap::Args;
 use compare::Told;
 use gateway::{ACCOUNT_SID, Gateway};
+use played::Played;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -48,14 +51,14 @@ impl Demo {
         let gateway = Gateway::build().await?;
         let Gateway { app, key, token, folder: _folder } = gateway;
         let base = serve::base_url(app.address());
-        let api = Api::new(&base, &key, token)?;
+        let api = Api::new(&base, &key, token.clone())?;
         let stop = CancellationToken::new();
         tokio::spawn(serve::cancel_when_told(stop.clone()));
         let serving = App::run(app, stop.clone());
         tokio::pin!(serving);
         let passed = tokio::select! {
             ended = &mut serving => return ended.map(|()| Exit::Failed).map_err(Into::into),
-            passed = self.tell(&out, &api, &stories) => passed?,
+            passed = self.tell(&out, &api, &stories, &token) => passed?,
         };
         if self.exit {
             stop.cancel();
@@ -67,7 +70,7 @@ impl Demo {
     }
 
     /// Plays every story and shows what came of it; `true` if all ended as expected.
-    async fn tell(&self, out: &Out, api: &Api, stories: &[Story]) -> Result<bool> {
+    async fn tell(&self, out: &Out, api: &Api, stories: &[Story], token: &SecretString) -> Result<bool> {
         let heading = format!("{} stories, played at {} as signed webhooks", stories.len(), api.base());
         let table = Lines::of(stories);
         if !out.is_json() {
@@ -82,11 +85,18 @@ impl Demo {
             }
             told.push(outcome);
         }
-        let passed = told.iter().all(Told::passed);
+        let played = Played::play(api, token).await?;
+        if !out.is_json() {
+            played.show(out)?;
+        }
+        let passed = told.iter().all(Told::passed) && played.passed();
         let (calls, leads) = (api.list("/v1/calls").await?, api.list("/v1/leads").await?);
         if out.is_json() {
             let stories: Vec<Value> = told.iter().map(Told::json).collect();
-            out.json(&json!({ "passed": passed, "stories": stories, "calls": calls, "leads": leads }))?;
+            let conversation = played.json();
+            out.json(&json!({
+                "passed": passed, "stories": stories, "conversation": conversation, "calls": calls, "leads": leads,
+            }))?;
         } else {
             show_rows(out, &calls, &leads)?;
             let count = told.iter().filter(|told| told.passed()).count();

@@ -25,6 +25,8 @@ fn every_story_ends_as_expected_and_nothing_is_left_behind() {
     for word in [all.as_str(), "lead contacted", "Ada Answers", "STATUS", "busy", "no-answer"] {
         assert!(shown.contains(word), "{word} is missing in\n{shown}");
     }
+    let (_, conversation) = shown.split_once("✓ client:ann called in from a browser").expect(&shown);
+    assert!(conversation.contains("one conversation of 2 legs") && conversation.contains("└ CA"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colours unless on a terminal");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
@@ -38,4 +40,10 @@ fn programs_get_json() {
     assert!(contacted >= 8, "{shown}");
     let stories = shown["stories"].as_array().unwrap();
     assert!(stories.iter().all(|s| s["passed"] == true && s["expected"] == s["actual"]), "{shown}");
+    let conversation = &shown["conversation"];
+    let legs = conversation["legs"].as_array().unwrap();
+    assert_eq!((&conversation["passed"], legs.len()), (&true.into(), 2), "{conversation}");
+    let customers = legs.iter().find(|leg| leg["parent_id"] == legs[0]["provider_id"]).unwrap();
+    assert_eq!((&customers["talk_seconds"], &customers["user_id"]), (&42.into(), &"ann".into()));
+    assert_eq!(conversation["lead"]["status"], "contacted");
 }
