@@ -104,8 +104,8 @@ async fn who_is_not_dialed_is_logged_without_the_number() {
     let ran = serving.stop("-TERM").expect(0);
     let find = |message: &str| {
         let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let found = lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
-        found.last().unwrap_or_else(|| panic!("{message:?} is missing in\n{}", ran.stderr))
+        let mut found = lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
+        found.next_back().unwrap_or_else(|| panic!("{message:?} is missing in\n{}", ran.stderr))
     };
     let refused = find("refused to dial");
     assert_eq!(
