@@ -17,6 +17,8 @@ use clap::Args;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Start the gateway
@@ -57,9 +59,9 @@ impl Serve {
         telemetry::init_tracing(&config.log, config.log_format)?;
         let app = App::build(config.clone(), Arc::new(SystemClock), desk::system_rng()).await?;
         let missing = missing(&config, &app.gateway().db).await?;
-        announce(&out, &app, &missing)?;
         let stop = CancellationToken::new();
         tokio::spawn(cancel_when_told(stop.clone()));
+        announce(&out, &app, &missing)?;
         app.run(stop).await?;
         Ok(Exit::Ok)
     }
@@ -120,28 +122,56 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Cancels at the first SIGTERM or SIGINT. A second one ends the process at once.
-pub async fn cancel_when_told(stop: CancellationToken) {
-    told_to_stop().await;
-    stop.cancel();
-    told_to_stop().await;
-    std::process::exit(Exit::Failed as i32);
+/// Cancels at the first SIGTERM or SIGINT. A second one ends the process at once. They are listened for from the call
+/// on, not only from the first poll: whoever reads our first line may tell us to stop right then.
+pub fn cancel_when_told(stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+    let mut told = Told::listen();
+    async move {
+        told.stop().await;
+        stop.cancel();
+        told.stop().await;
+        std::process::exit(Exit::Failed as i32);
+    }
+}
+
+/// The signals that tell a process to stop. One that cannot be listened for still ends the process: that is its default.
+#[cfg(unix)]
+struct Told {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
 }
 
 #[cfg(unix)]
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        // Without it the system's default still ends the process.
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+impl Told {
+    fn listen() -> Self {
+        let on = |kind| signal(kind).ok();
+        Self { terminate: on(SignalKind::terminate()), interrupt: on(SignalKind::interrupt()) }
+    }
+
+    async fn stop(&mut self) {
+        async fn comes(signal: &mut Option<Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = comes(&mut self.terminate) => {}
+            () = comes(&mut self.interrupt) => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn told_to_stop() {
-    let _ = tokio::signal::ctrl_c().await;
+struct Told;
+
+#[cfg(not(unix))]
+impl Told {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn stop(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
