@@ -22,8 +22,11 @@ pub(super) fn read_dial(parameters: &Form, query: &Form, received_ms: Millis) ->
     let mut reading = Reading::new(parameters, query);
     let child = reading.dialed(received_ms)?;
     let parent = reading.call_signal(UNTOLD, received_ms)?;
-    let provider_id = parent.leg.provider_id.clone();
-    Ok(reading.said(provider_id, std::iter::once(parent).chain(child).collect()))
+    let filed = child.as_ref().unwrap_or(&parent).leg.provider_id.clone();
+    // That the parent still lives is said when the dial is over, perhaps long after it was answered: the moment would
+    // pass for that of its answer, which its end and its seconds tell better.
+    let parent = Some(parent).filter(|parent| !matches!(parent.claim, Claim::Live(_)));
+    Ok(reading.said(filed, parent.into_iter().chain(child).collect()))
 }
 
 impl Reading<'_> {

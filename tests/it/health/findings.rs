@@ -113,7 +113,7 @@ async fn put_through(gateway: &Gateway, ingest: &Ingest, n: u32) {
     );
     let parameters = Parameters::parse(Method::Post, b"", body.as_bytes()).unwrap();
     let Said { provider_id, signals, ask, .. } = door::read(Door::Dial, &parameters, at).unwrap();
-    assert_eq!((provider_id.as_str(), signals.len()), (parent.as_str(), 2));
+    assert_eq!((provider_id.as_str(), signals.len()), (child.as_str(), 1));
     let kept = through(Door::Dial.as_str(), &signals[0], at);
     assert_eq!(ingest.submit(Submission { signals, ask, ..kept }).await.unwrap(), Submitted::Stored);
     callback(gateway, &parent, "inbound", "completed", 0).await;

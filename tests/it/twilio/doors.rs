@@ -93,14 +93,12 @@ fn every_dial_status_is_an_ending_of_the_dialed_leg() {
     ] {
         let more = format!("CallStatus=in-progress&DialCallStatus={status}&DialCallSid={CHILD}&DialCallDuration=12");
         let said = read(Door::Dial, "lead_id=lead-1&user_id=ann", &more).unwrap();
-        assert_eq!(said.provider_id, CALL, "it is filed under the leg it was sent for");
-        let [parent, child] = said.signals.try_into().unwrap();
-        assert_eq!((parent.leg.provider_id.as_str(), &parent.claim), (CALL, &Claim::Live(Live::Answered)));
+        assert_eq!(said.provider_id, CHILD, "it is filed under the leg it tells of");
+        let child = one(said);
         assert_eq!((child.leg.provider_id.as_str(), child.leg.account.as_str()), (CHILD, ACCOUNT));
         assert_eq!(child.claim, claim, "{status}");
         assert_eq!((child.details[&Field::ParentId].as_str(), child.details[&Field::UserId].as_str()), (CALL, "ann"));
-        assert_eq!((parent.at, parent.sequence, child.at, child.sequence), (None, None, None, None));
-        assert_eq!(child.link, parent.link);
+        assert_eq!((child.at, child.sequence, child.link.unwrap().lead_id.as_str()), (None, None, "lead-1"));
     }
 }
 
@@ -110,20 +108,19 @@ fn a_dial_tells_of_bridge_and_recording_of_the_dialed_leg() {
     let dial = |more: &str| {
         let more = format!("CallStatus=in-progress&DialCallStatus=completed&DialCallSid={CHILD}&{more}");
         let said = read(Door::Dial, "", &more).unwrap();
-        let [parent, child] = said.signals.try_into().unwrap();
-        (parent, child, said.noted)
+        let noted = said.noted.clone();
+        (one(said), noted)
     };
     for word in ["true", "false"] {
-        let (parent, child, noted) = dial(&format!("DialBridged={word}&RecordingUrl={url}&RecordingDuration=9"));
+        let (child, noted) = dial(&format!("DialBridged={word}&RecordingUrl={url}&RecordingDuration=9"));
         assert_eq!(child.details[&Field::Bridged], word);
         assert_eq!(
             (child.details[&Field::RecordingUrl].as_str(), child.details[&Field::RecordingSeconds].as_str()),
             (url, "9")
         );
-        assert!(!parent.details.contains_key(&Field::RecordingUrl) && !parent.details.contains_key(&Field::Bridged));
         assert_eq!(noted, [] as [&str; 0]);
     }
-    let (_, child, noted) = dial("DialBridged=perhaps&RecordingUrl=https://evil.example/x?secret&DialCallDuration=-1");
+    let (child, noted) = dial("DialBridged=perhaps&RecordingUrl=https://evil.example/x?secret&DialCallDuration=-1");
     assert_eq!(child.details.keys().copied().collect::<Vec<_>>(), [Field::ParentId, Field::Direction]);
     assert_eq!(noted.len(), 3, "{noted:?}");
     assert!(!noted.concat().contains("secret"), "{noted:?}");
@@ -143,6 +140,20 @@ fn a_dial_without_a_dialed_leg_tells_of_the_parent_only() {
         let parent = one(said);
         assert_eq!(parent.claim, ended(Outcome::Completed, Some(40), HangupCause::Normal), "the caller hung up");
     }
+    let said = read(Door::Dial, "", "CallStatus=in-progress&DialCallStatus=answered").unwrap();
+    assert_eq!((said.provider_id.as_str(), said.signals.len()), (CALL, 0), "that it lives is no moment of an answer");
+}
+
+/// The caller may hang up before the dialed leg does.
+#[test]
+fn a_dial_whose_caller_hung_up_ends_both_legs() {
+    let more = format!("CallStatus=completed&CallDuration=40&DialCallStatus=completed&DialCallSid={CHILD}");
+    let said = read(Door::Dial, "lead_id=lead-1", &more).unwrap();
+    let [parent, child] = said.signals.try_into().unwrap();
+    assert_eq!((parent.leg.provider_id.as_str(), child.leg.provider_id.as_str()), (CALL, CHILD));
+    assert_eq!(parent.claim, ended(Outcome::Completed, Some(40), HangupCause::Normal));
+    assert!(!parent.details.contains_key(&Field::ParentId) && parent.at.is_none() && parent.sequence.is_none());
+    assert_eq!(child.link, parent.link);
 }
 
 #[test]
