@@ -6,15 +6,16 @@
 
 use crate::{
     clock::SharedClock,
-    config::{Config, ConfigError, DatabaseUrl},
+    config::{Config, ConfigError, DatabaseUrl, QuarantineConfig},
     directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
     domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
     health::Health,
     housekeeping::Housekeeping,
     http::{self, Gateway},
     ingest::{Ingest, Parts, Reread, Rules},
+    quarantine::{self, Quarantine},
     seal::{SealError, Sealer},
-    store::{self, Db, OpenError, StoreError, keys, tenants},
+    store::{self, Db, OpenError, StoreError, keys, quarantine::Bounds, tenants},
     telemetry::Metrics,
 };
 use actix_web::{App as Web, HttpServer, dev::Server, middleware::from_fn, web, web::Data};
@@ -93,6 +94,12 @@ pub fn rules(config: &Config) -> Rules {
     }
 }
 
+/// How much is kept of deliveries that were refused, by the configuration.
+fn bounds(config: &Config) -> Bounds {
+    let QuarantineConfig { rows_max, bytes_max, .. } = config.quarantine;
+    Bounds { rows: rows_max.into(), bytes: i64::try_from(bytes_max).unwrap_or(i64::MAX) }
+}
+
 /// Opens the configured database and brings it up to date.
 pub async fn open_store(config: &Config) -> Result<Db, OpenError> {
     let db = open_store_as_it_is(config).await?;
@@ -118,14 +125,18 @@ pub fn sealer(config: &Config, rng: &mut StdRng) -> Result<Sealer, SealError> {
     }
 }
 
+/// Who may speak: what is stored, and what is configured.
+pub fn directory(config: &Config, db: Db, clock: SharedClock, rng: &mut StdRng) -> Result<Directory, SealError> {
+    Ok(Directory::new(db, clock, sealer(config, rng)?, overlays(config)))
+}
+
 impl App {
     /// Opens the database, migrates it, makes the first key where there is none, binds the listeners, starts the writer.
     pub async fn build(config: Config, clock: SharedClock, mut rng: StdRng) -> Result<Self, AppError> {
         config.check_serving()?;
         let db = open_store(&config).await?;
-        let sealer = sealer(&config, &mut rng)?;
+        let directory = Arc::new(directory(&config, db.clone(), clock.clone(), &mut rng)?);
         let first_key = first_key(&db, &config, &clock, &mut rng).await?;
-        let directory = Arc::new(Directory::new(db.clone(), clock.clone(), sealer, overlays(&config)));
         let metrics = Metrics::new();
         let (ingest, mut writer) = Ingest::new(Parts {
             db: db.clone(),
@@ -139,6 +150,13 @@ impl App {
             writers.spawn(writer.fork().run());
         }
         writers.spawn(writer.run());
+        let (quarantine, keeper) = Quarantine::new(quarantine::Parts {
+            db: db.clone(),
+            metrics: metrics.clone(),
+            bounds: bounds(&config),
+            pause: QUARANTINE_PAUSE,
+        });
+        writers.spawn(keeper.run());
         let (listener, address) = listen(config.listen)?;
         let metrics_listener = config.metrics_listen.map(listen).transpose()?.map(|(listener, _)| listener);
         let gateway = Data::new(Gateway {
@@ -146,6 +164,7 @@ impl App {
             clock,
             db,
             ingest,
+            quarantine,
             directory,
             metrics,
             rng: Mutex::new(rng),
@@ -185,7 +204,12 @@ impl App {
         // Not a child of `stop`: a loop that ends because of it would look like one that died.
         let background = CancellationToken::new();
         let mut reread = tokio::spawn(reread(&gateway).run(background.clone()));
-        let housekeeping = Housekeeping { db: gateway.db.clone(), clock: gateway.clock.clone() };
+        let housekeeping = Housekeeping {
+            db: gateway.db.clone(),
+            clock: gateway.clock.clone(),
+            metrics: gateway.metrics.clone(),
+            keep_refused_ms: gateway.config.quarantine.keep_ms,
+        };
         let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
         let mut health = tokio::spawn(health(&gateway).run(background.clone()));
 
@@ -268,7 +292,8 @@ fn overlays(config: &Config) -> Overlays {
         id: sid.to_owned(),
         tenant: DEFAULT_TENANT.to_owned(),
         provider: "twilio".to_owned(),
-        tokens: vec![token.clone()],
+        parent: None,
+        tokens: vec![token.clone().into()],
         verify: None,
         verify_until_ms: None,
     });
@@ -297,6 +322,8 @@ async fn first_key(
     Ok(first.map(|first| first.text))
 }
 
+/// Between two transactions that keep refused deliveries: whoever makes us refuse must not slow down the rest.
+const QUARANTINE_PAUSE: Duration = Duration::from_millis(50);
 /// How long closing the database may take after the deadline.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Longer than any proxy keeps an idle connection: whoever closes first races with the other's next request.

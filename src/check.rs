@@ -11,7 +11,9 @@ use crate::{
         Db, StoreError, Tx,
         calls::{self, CallRow, LegKey},
         contacts::{self, ContactRow, Conversation},
-        deliveries, signals,
+        deliveries,
+        quarantine::{self, Size},
+        signals,
     },
 };
 use serde::Serialize;
@@ -31,6 +33,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many more there were.
     pub left_out: u64,
+    /// How much is kept of deliveries that were refused. That is no finding: anybody can send what is refused.
+    pub quarantine: Size,
 }
 
 /// Something that is not as it should be.
@@ -127,6 +131,7 @@ pub async fn check(db: &Db, rules: &Rules) -> Result<Report, StoreError> {
             None => break,
         }
     }
+    report.quarantine = quarantine::size(db).await?;
     let unapplied = deliveries::list_unapplied(db, UNAPPLIED_MAX).await?;
     report.add(unapplied.into_iter().map(|row| Finding::Unapplied {
         tenant: row.tenant,

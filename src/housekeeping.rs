@@ -1,10 +1,13 @@
-//! Takes away what is no longer needed: announcements that expired, remembered answers, old figures of callback health.
+//! Takes away what is no longer needed: announcements and tokens that expired, remembered answers, old figures of callback
+//! health, old refusals.
 
 use crate::{
     clock::SharedClock,
     domain::time::HOUR,
     health::KEPT_MS,
-    store::{Db, StoreError, expected, health},
+    quarantine,
+    store::{Db, StoreError, accounts, expected, health, quarantine as refused},
+    telemetry::Metrics,
     transaction,
 };
 use std::time::Duration;
@@ -17,6 +20,10 @@ pub struct Housekeeping {
     pub db: Db,
     /// The time.
     pub clock: SharedClock,
+    /// Where the size of the quarantine is shown.
+    pub metrics: Metrics,
+    /// How long a refused delivery is kept after it last came.
+    pub keep_refused_ms: i64,
 }
 
 impl Housekeeping {
@@ -40,10 +47,15 @@ impl Housekeeping {
     pub async fn tick(&self) -> Result<u64, StoreError> {
         let now_ms = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
-        let gone = expected::delete_expired(&mut tx, now_ms, ROWS_MAX).await?
+        let refused = refused::delete_older(&mut tx, now_ms.saturating_sub(self.keep_refused_ms), ROWS_MAX).await?;
+        let gone = refused
+            + expected::delete_expired(&mut tx, now_ms, ROWS_MAX).await?
+            + accounts::delete_expired_secrets(&mut tx, now_ms, ROWS_MAX).await?
             + transaction::forget(&mut tx, now_ms).await?
             + health::delete_older(&mut tx, now_ms.saturating_sub(KEPT_MS + HOUR), ROWS_MAX).await?;
         tx.commit().await?;
+        self.metrics.quarantine().dropped(refused);
+        quarantine::show_size(&self.metrics, &refused::size(&self.db).await?);
         Ok(gone)
     }
 }

@@ -28,6 +28,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
+pub mod quarantine;
 pub mod voice;
 
 pub mod check;

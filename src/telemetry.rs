@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod labels;
+mod quarantine;
 mod voice;
 
 pub use voice::VoiceFigures;
@@ -25,6 +26,7 @@ use crate::domain::words;
 use callbacks::CallbackCounters;
 pub use callbacks::CallbackCounts;
 use labels::{DeliveryLabels, RequestLabels, RouteLabels, StepLabels, TroubleLabels, method_label, status_class};
+pub use quarantine::QuarantineFigures;
 
 words! {
     /// How lines are logged.
@@ -227,6 +229,11 @@ impl Metrics {
         &self.0.voice
     }
 
+    /// The figures of the quarantine.
+    pub fn quarantine(&self) -> &QuarantineFigures {
+        &self.0.quarantine
+    }
+
     /// All figures as OpenMetrics text; see [`METRICS_CONTENT_TYPE`].
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -257,6 +264,7 @@ struct Figures {
     lead_contacts: Counter,
     callbacks: CallbackCounters,
     voice: VoiceFigures,
+    quarantine: QuarantineFigures,
 }
 
 impl Default for Figures {
@@ -277,6 +285,7 @@ impl Default for Figures {
             lead_contacts: Counter::default(),
             callbacks: CallbackCounters::default(),
             voice: VoiceFigures::default(),
+            quarantine: QuarantineFigures::default(),
         }
     }
 }
@@ -300,6 +309,7 @@ impl Figures {
         to.register("onhook_lead_contacts", "Leads that were contacted", self.lead_contacts.clone());
         self.callbacks.register(to);
         self.voice.register(to);
+        self.quarantine.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 

@@ -36,13 +36,17 @@ fn text(out: &Out, report: &Report) -> String {
     if report.left_out > 0 {
         lines.push(format!("  … and {} more", report.left_out));
     }
-    let Report { calls, conversations, pruned, .. } = report;
+    let Report { calls, conversations, pruned, quarantine, .. } = report;
     let looked = format!("folded {calls} calls anew and judged {conversations} conversations");
     let pruned = if *pruned > 0 { format!("; the signals of {pruned} ended calls were pruned") } else { String::new() };
     lines.push(match report.findings.len() as u64 + report.left_out {
         0 => format!("{} {looked}: all is as it should be{pruned}", out.paint(Tone::Good, "✓")),
         found => format!("{looked}: {found} findings{pruned}"),
     });
+    if quarantine.known_rows > 0 {
+        let rows = quarantine.known_rows;
+        lines.push(format!("{rows} refused deliveries of known accounts are kept: `onhook quarantine list`"));
+    }
     lines.join("\n")
 }
 

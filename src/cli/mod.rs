@@ -18,6 +18,7 @@ mod leads;
 mod lint;
 mod out;
 mod page;
+mod quarantine;
 mod replay;
 mod send;
 mod serve;
@@ -77,6 +78,8 @@ enum Command {
     Keys(keys::Keys),
     #[command(subcommand)]
     Voice(voice::Voice),
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     Migrate(settings::Migrate),
     #[command(subcommand)]
     Config(settings::Config),
@@ -132,6 +135,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Accounts(accounts) => accounts.run(Desk::open(out, settings)?).await,
         Command::Keys(keys) => keys.run(Desk::open(out, settings)?).await,
         Command::Voice(voice) => voice.run(Desk::open(out, settings)?).await,
+        Command::Quarantine(quarantine) => quarantine.run(Desk::open(out, settings)?).await,
         Command::Migrate(migrate) => migrate.run(Desk::open(out, settings)?).await,
         Command::Config(config) => config.run(out, settings),
         Command::Openapi(openapi) => openapi.run(out),

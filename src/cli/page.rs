@@ -41,6 +41,17 @@ impl Page {
         }
     }
 
+    /// Refuses a cursor that is none of this list: it must not begin anew.
+    pub fn require(&self, is_one: impl Fn(&str) -> bool) -> Result<()> {
+        match self.cursor.as_deref().is_none_or(is_one) {
+            true => Ok(()),
+            false => {
+                let next = "give the cursor that the list before ended with";
+                Err(Stop::with(Exit::Usage, "--cursor is not one of this list", next))
+            }
+        }
+    }
+
     /// Fetches page by page; `fetch` answers what comes after a cursor, `cursor` names a row's place.
     pub async fn collect<T>(
         &self,

@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod kind;
+mod nets;
 mod reader;
 mod sources;
 mod table;
@@ -13,6 +14,7 @@ mod urls;
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -29,6 +31,7 @@ use kind::{
     AccountSid, Bytes, Filter, Flag, HttpUrl, Listen, OneOf, Optional, OrOff, Region, SealKey, Secret, Span, Whole,
 };
 use kind::{DAY_MS, GIB, KIB, MIB, MINUTE_MS, SECOND_MS};
+use nets::Networks;
 use reader::Reader;
 use table::{Group, settings};
 use urls::{AmiAddress, Database};
@@ -74,6 +77,10 @@ settings! {
         run: RunConfig;
         /// How long things are kept.
         keep: KeepConfig;
+        /// What is kept of deliveries that were refused.
+        quarantine: QuarantineConfig;
+        /// What stands in front of the gateway.
+        http: HttpConfig;
         /// Named limits.
         limits: LimitsConfig;
     }
@@ -169,6 +176,23 @@ settings! {
         deliveries_ms: i64 = "keep.deliveries" / "ONHOOK_KEEP_DELIVERIES" => ANY_SPAN;
         /// The journal is kept for.
         journal_ms: i64 = "keep.journal" / "ONHOOK_KEEP_JOURNAL" => ANY_SPAN;
+    }
+
+    /// What is kept of deliveries that were refused.
+    QuarantineConfig {
+        /// At most so many refused deliveries are kept; a tenth of them of unknown accounts.
+        rows_max: u32 = "quarantine.rows_max" / "ONHOOK_QUARANTINE_ROWS_MAX" => Whole(100..=1_000_000);
+        /// At most so many bytes of them; a tenth of unknown accounts.
+        bytes_max: usize = "quarantine.bytes_max" / "ONHOOK_QUARANTINE_BYTES_MAX" => Bytes(MIB..=GIB);
+        /// A refused delivery is kept for so long after it last came.
+        keep_ms: i64 = "quarantine.keep" / "ONHOOK_QUARANTINE_KEEP" => Span(MINUTE_MS..=90 * DAY_MS);
+    }
+
+    /// What stands in front of the gateway.
+    HttpConfig {
+        /// Proxies whose `X-Forwarded-For` is believed, for the client's address in logs and in the quarantine only; never
+        /// for signatures or URLs. Addresses and networks with commas between them.
+        trusted_proxies: Vec<IpNet> = "http.trusted_proxies" / "ONHOOK_HTTP_TRUSTED_PROXIES" => Networks;
     }
 
     /// Named limits.

@@ -5,6 +5,8 @@
 //! that a new account works at once; the latter at most once per [`ASK_EVERY_MS`], so that strangers cannot hammer the
 //! database. While the database is away the last snapshot stays in use.
 
+pub mod change;
+pub mod credentials;
 mod key;
 mod snapshot;
 
@@ -39,12 +41,29 @@ pub struct Account {
     pub tenant: String,
     /// Which provider.
     pub provider: String,
-    /// Its live tokens; several while one is being rotated.
-    pub tokens: Vec<SecretString>,
+    /// The account it is a sub-account of. Its webhooks are signed with its own tokens all the same.
+    pub parent: Option<String>,
+    /// Its tokens; several while one is being rotated.
+    pub tokens: Vec<Token>,
     /// How its webhooks are verified; `None` leaves it to the configuration. See [`Account::verify`].
     pub verify: Option<VerifyMode>,
     /// Until when that holds, in Unix milliseconds.
     pub verify_until_ms: Option<i64>,
+}
+
+/// A token of an account, opened.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Its text.
+    pub text: SecretString,
+    /// From when on it is good for nothing, in Unix milliseconds.
+    pub expires_ms: Option<i64>,
+}
+
+impl From<SecretString> for Token {
+    fn from(text: SecretString) -> Self {
+        Self { text, expires_ms: None }
+    }
 }
 
 impl Account {
@@ -54,16 +73,17 @@ impl Account {
         if over { VerifyMode::Enforce } else { self.verify.unwrap_or(default) }
     }
 
-    /// The tokens as the signature needs them.
-    pub fn token_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.tokens.iter().map(|token| token.expose_secret().as_bytes())
+    /// The tokens that are good now, as the signature needs them.
+    pub fn token_bytes(&self, now_ms: i64) -> impl Iterator<Item = &[u8]> {
+        let live = move |token: &&Token| token.expires_ms.is_none_or(|at| now_ms < at);
+        self.tokens.iter().filter(live).map(|token| token.text.expose_secret().as_bytes())
     }
 
     fn of_row(row: AccountRow) -> Self {
         // A word this program does not know is the stricter one.
         let verify = row.verify.map(|word| word.parse().unwrap_or(VerifyMode::Enforce));
-        let AccountRow { id, tenant, provider, verify_until_ms, .. } = row;
-        Self { id, tenant, provider, tokens: Vec::new(), verify, verify_until_ms }
+        let AccountRow { id, tenant, provider, verify_until_ms, parent, .. } = row;
+        Self { id, tenant, provider, parent, tokens: Vec::new(), verify, verify_until_ms }
     }
 
     /// Lays an account of the configuration over the stored one with its id: both have their tokens, the configuration

@@ -1,6 +1,6 @@
 //! What the directory knows: every account with its opened tokens, and every key, as of one moment.
 
-use super::{Account, key::KnownKey};
+use super::{Account, Token, key::KnownKey};
 use crate::{
     seal::{Owner, Sealer},
     store::{Db, StoreError, accounts, keys},
@@ -65,7 +65,7 @@ impl Snapshot {
                 let account = known.entry(place.0.clone()).or_insert_with(|| Account::of_row(row.account));
                 let Some((sealed, seal_key)) = sealed else { continue };
                 match sealer.open(Owner { tenant: &account.tenant, account: &account.id }, &sealed, &seal_key) {
-                    Ok(token) => account.tokens.push(token),
+                    Ok(text) => account.tokens.push(Token { text, expires_ms: row.expires_ms }),
                     Err(error) => {
                         if !before.unopened.contains(&place) {
                             tracing::warn!(account = place.0, token = place.1, "failed to {error}");

@@ -10,6 +10,7 @@ pub mod ending;
 pub mod id;
 pub mod lead;
 pub mod phone;
+pub mod refusal;
 mod register;
 pub mod retry;
 pub mod signal;

@@ -3,9 +3,11 @@
 //! [`routes`] is the whole surface on one screen.
 
 mod account_health;
+mod accounts;
 mod auth;
 mod body;
 mod calls;
+mod client;
 mod filter;
 mod health;
 mod idempotency;
@@ -14,6 +16,7 @@ mod leads;
 pub mod openapi;
 mod page;
 mod problem;
+mod quarantine;
 mod time;
 mod trace;
 mod voice;
@@ -25,7 +28,10 @@ pub(crate) use health::{metrics_only, only_metrics_here};
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use trace::trace;
 
-use crate::{clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, store::Db, telemetry::Metrics};
+use crate::{
+    clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, quarantine::Quarantine, store::Db,
+    telemetry::Metrics,
+};
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, guard,
     http::header::{self, HeaderValue},
@@ -48,6 +54,8 @@ pub struct Gateway {
     pub db: Db,
     /// The one door for changes to calls.
     pub ingest: Ingest,
+    /// What was refused is kept here for a while.
+    pub quarantine: Quarantine,
     /// Who may speak.
     pub directory: Arc<Directory>,
     /// What is counted.
@@ -144,6 +152,18 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                     .route(get().to(voice::load_number))
                     .route(put().to(voice::put_number))
                     .route(delete().to(voice::delete_number)),
+            )
+            .service(at("/v1/accounts", "GET, POST").route(get().to(accounts::list)).route(post().to(accounts::create)))
+            .service(at("/v1/accounts/{id}", "GET").route(get().to(accounts::load)))
+            .service(at("/v1/accounts/{id}/verify", "PUT").route(put().to(accounts::verify)))
+            .service(at("/v1/accounts/{id}/rotate", "POST").route(post().to(accounts::rotate)))
+            .service(at("/v1/accounts/{id}/tokens/{token}", "DELETE").route(delete().to(accounts::delete_token)))
+            .service(at("/v1/quarantine", "GET").route(get().to(quarantine::list)))
+            .service(at("/v1/quarantine/redrive", "POST").route(post().to(quarantine::redrive)))
+            .service(
+                at("/v1/quarantine/{id}", "GET, DELETE")
+                    .route(get().to(quarantine::load))
+                    .route(delete().to(quarantine::drop)),
             )
             .service(at("/healthz", "GET").route(get().to(health::live)))
             .service(at("/readyz", "GET").route(get().to(health::ready)))

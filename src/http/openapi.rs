@@ -2,7 +2,10 @@
 //!
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
-use super::{Problem, ProblemKind, account_health, calls, health, keys, leads, problem::ProblemBody, voice, webhooks};
+use super::{
+    Problem, ProblemKind, account_health, accounts, calls, health, keys, leads, problem::ProblemBody, quarantine,
+    voice, webhooks,
+};
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
 use utoipa::{
@@ -29,7 +32,8 @@ use utoipa::{
         (name = "calls", description = "Calls and what is known of them"),
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
         (name = "keys", description = "API keys of the tenant"),
-        (name = "accounts", description = "Provider accounts and whether their callbacks arrive"),
+        (name = "accounts", description = "Provider accounts of the tenant, their tokens, and whether their callbacks arrive"),
+        (name = "quarantine", description = "Deliveries that were refused: why, and once more"),
         (name = "voice", description = "How calls are answered"),
         (name = "webhooks", description = "What providers send; signed, no key"),
         (name = "health", description = "Is it there, can it work, what has it counted"),
@@ -39,6 +43,8 @@ use utoipa::{
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
         account_health::load,
+        accounts::list, accounts::create, accounts::load, accounts::verify, accounts::rotate, accounts::delete_token,
+        quarantine::list, quarantine::load, quarantine::redrive, quarantine::drop,
         webhooks::twilio::status,
         webhooks::twilio::status_by_get,
         webhooks::twilio::recording, webhooks::twilio::recording_by_get,

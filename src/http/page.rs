@@ -96,7 +96,8 @@ impl List {
         Ok(Page { data: rows.into_iter().map(show).collect::<Result<_, _>>()?, next_cursor })
     }
 
-    fn cursor(&self, position: &impl Serialize) -> String {
+    /// The cursor of a position in this list.
+    pub(super) fn cursor(&self, position: &impl Serialize) -> String {
         let position = serde_json::to_vec(position).unwrap_or_default();
         let mut bytes = self.check(&position);
         bytes.extend(position);

@@ -157,6 +157,11 @@ impl Problem {
         Self::fields(self.errors.into_iter().map(under).collect())
     }
 
+    /// What happened this time.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> ProblemKind {
         self.kind

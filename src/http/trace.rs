@@ -1,6 +1,6 @@
 //! A request id on every request, every log line and every answer; counts and durations.
 
-use super::Gateway;
+use super::{Gateway, client};
 use crate::clock::Stopwatch;
 use actix_web::{
     Error,
@@ -22,6 +22,7 @@ pub async fn trace(
     let watch = Stopwatch::start();
     let method = request.method().clone();
     let path = request.path().to_owned();
+    let client = client::address(request.request(), &gateway.config.http.trusted_proxies);
     let span = tracing::info_span!("request", id);
     let mut response = next.call(request).instrument(span.clone()).await?;
 
@@ -29,7 +30,8 @@ pub async fn trace(
     let status = response.status().as_u16();
     let seconds = watch.seconds();
     gateway.metrics.http_request(method.as_str(), route.as_deref(), status, seconds);
-    span.in_scope(|| tracing::debug!(%method, path, status, seconds, "answered"));
+    let client = client.map(tracing::field::display);
+    span.in_scope(|| tracing::debug!(%method, path, client, status, seconds, "answered"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }

@@ -22,6 +22,8 @@ pub struct AccountRow {
     pub verify_until_ms: Option<i64>,
     /// When it was added.
     pub created_ms: i64,
+    /// The account it is a sub-account of.
+    pub parent: Option<String>,
 }
 
 /// A live token of an account, sealed (see `crate::seal`). Several while one is being rotated.
@@ -38,6 +40,8 @@ pub struct SecretRow {
     pub seal_key: String,
     /// When it was added, in Unix milliseconds.
     pub created_ms: i64,
+    /// From when on it verifies nothing; `None`: it stays.
+    pub expires_ms: Option<i64>,
 }
 
 /// An account with one of its tokens, or with none.
@@ -52,6 +56,8 @@ pub struct AccountSecret {
     pub sealed: Option<Vec<u8>>,
     /// See [`SecretRow::seal_key`].
     pub seal_key: Option<String>,
+    /// See [`SecretRow::expires_ms`].
+    pub expires_ms: Option<i64>,
 }
 
 /// Adds an account; [`StoreError::Exists`] if any tenant has it.
@@ -109,22 +115,43 @@ pub async fn delete_secret(tx: &mut Tx, tenant: &str, account: &str, id: &str) -
     DELETE_SECRET.query().bind(tenant).bind(account).bind(id).execute(tx).await
 }
 
-columns!(account_columns of AccountRow { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int });
-columns!(secret_columns of SecretRow { account text, id text, sealed bytes, seal_key text, created_ms int });
+/// Lets the other tokens of an account of this tenant end at `expires_ms`, unless they end before; answers how many.
+pub async fn expire_secrets_but(
+    tx: &mut Tx,
+    tenant: &str,
+    account: &str,
+    id: &str,
+    expires_ms: i64,
+) -> Result<u64, StoreError> {
+    EXPIRE_SECRETS_BUT.query().bind(tenant).bind(account).bind(id).bind(expires_ms).execute(tx).await
+}
+
+/// Forgets at most `limit` tokens whose time is over; answers how many.
+pub async fn delete_expired_secrets(tx: &mut Tx, now_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    DELETE_EXPIRED_SECRETS.query().bind(now_ms).bind(limit).execute(tx).await
+}
+
+columns!(account_columns of AccountRow { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int, parent text });
+columns!(secret_columns of SecretRow { account text, id text, sealed bytes, seal_key text, created_ms int, expires_ms int });
 
 statements! {
     INSERT = insert(account_columns into "account": "");
     FIND = both("SELECT ", account_columns!(names), " FROM account WHERE tenant = $1 AND id = $2");
     LIST = both("SELECT ", account_columns!(names), " FROM account WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3");
     LIST_ALL = both(
-        "SELECT a.id, a.tenant, a.provider, a.verify, a.verify_until_ms, a.created_ms,
-                coalesce(s.id, '') AS secret_id, s.sealed, s.seal_key
+        "SELECT a.id, a.tenant, a.provider, a.verify, a.verify_until_ms, a.created_ms, a.parent,
+                coalesce(s.id, '') AS secret_id, s.sealed, s.seal_key, s.expires_ms
            FROM account a LEFT JOIN account_secret s ON s.account = a.id
           WHERE a.id >= $1 AND (a.id, coalesce(s.id, '')) > ($1, $2) ORDER BY a.id, coalesce(s.id, '') LIMIT $3");
     SET_VERIFY = both("UPDATE account SET verify = $3, verify_until_ms = $4 WHERE tenant = $1 AND id = $2");
     INSERT_SECRET = insert(secret_columns into "account_secret": "");
     LIST_SECRETS = both("SELECT ", secret_columns!(names), " FROM account_secret
         WHERE account = (SELECT a.id FROM account a WHERE a.tenant = $1 AND a.id = $2) ORDER BY created_ms, id LIMIT $3");
+    EXPIRE_SECRETS_BUT = both("UPDATE account_secret SET expires_ms = $4
+        WHERE account = (SELECT a.id FROM account a WHERE a.tenant = $1 AND a.id = $2) AND id <> $3
+            AND (expires_ms IS NULL OR expires_ms > $4)");
+    DELETE_EXPIRED_SECRETS = both("DELETE FROM account_secret WHERE (account, id) IN
+        (SELECT s.account, s.id FROM account_secret s WHERE s.expires_ms <= $1 LIMIT $2)");
     DELETE_SECRET = both("DELETE FROM account_secret
         WHERE account = (SELECT a.id FROM account a WHERE a.tenant = $1 AND a.id = $2) AND id = $3");
 }

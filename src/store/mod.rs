@@ -16,6 +16,7 @@ pub mod leads;
 pub mod now;
 mod open;
 pub mod outbox;
+pub mod quarantine;
 pub mod signals;
 pub mod sql;
 pub mod tenants;
@@ -40,6 +41,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("now", now::ALL),
     ("open", open::ALL),
     ("outbox", outbox::ALL),
+    ("quarantine", quarantine::ALL),
     ("signals", signals::ALL),
     ("tenants", tenants::ALL),
     ("voice", voice::ALL),

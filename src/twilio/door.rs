@@ -121,6 +121,17 @@ impl Parameters {
     }
 }
 
+impl Door {
+    /// The account a webhook claims to be of. A batch has no parameters, and its events may be of several accounts: the
+    /// URL of its sink names the one that signs.
+    pub fn account_sid(self, parameters: &Parameters) -> Option<Cow<'_, str>> {
+        match self.carries() {
+            Carries::Form => parameters.account_sid(),
+            Carries::Events => parameters.query.first("account"),
+        }
+    }
+}
+
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

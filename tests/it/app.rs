@@ -101,7 +101,12 @@ async fn housekeeping_takes_away_what_expired(at: TestDatabase) {
         .await
         .unwrap();
     assert_eq!(posted.status(), 201);
-    let housekeeping = Housekeeping { db: at.db.clone(), clock: clock.shared() };
+    let housekeeping = Housekeeping {
+        db: at.db.clone(),
+        clock: clock.shared(),
+        metrics: onhook::telemetry::Metrics::new(),
+        keep_refused_ms: 7 * 86_400_000,
+    };
     assert_eq!(housekeeping.tick().await.unwrap(), 0, "nothing has expired");
     clock.advance(11 * 60_000);
     assert_eq!(housekeeping.tick().await.unwrap(), 1, "the announcement");

@@ -61,6 +61,7 @@ impl House {
             verify: Some("observe".into()),
             verify_until_ms: Some(START_MS + 10),
             created_ms: START_MS,
+            parent: None,
         };
         let mut tx = self.at.db.begin().await.unwrap();
         accounts::insert(&mut tx, &account).await.unwrap();
@@ -72,6 +73,7 @@ impl House {
                 sealed: sealed.bytes,
                 seal_key: sealed.key_id,
                 created_ms: START_MS,
+                expires_ms: None,
             };
             accounts::insert_secret(&mut tx, &row).await.unwrap();
         }
@@ -104,7 +106,7 @@ impl House {
 }
 
 fn tokens(account: &Account) -> Vec<&str> {
-    account.tokens.iter().map(ExposeSecret::expose_secret).collect()
+    account.tokens.iter().map(|token| token.text.expose_secret()).collect()
 }
 
 async fn a_stored_account_speaks_with_all_its_tokens(at: TestDatabase) {
@@ -115,7 +117,7 @@ async fn a_stored_account_speaks_with_all_its_tokens(at: TestDatabase) {
     let account = house.directory.account("AC1").await.unwrap().unwrap();
     assert_eq!((account.tenant.as_str(), account.provider.as_str()), ("acme", "twilio"));
     assert_eq!(tokens(&account), ["old", "new"], "what another key sealed is left out, the rest works");
-    assert_eq!(account.token_bytes().collect::<Vec<_>>(), [b"old", b"new"]);
+    assert_eq!(account.token_bytes(START_MS).collect::<Vec<_>>(), [b"old", b"new"]);
     assert!(!format!("{account:?}").contains("old"));
     assert!(house.directory.account("AC2").await.unwrap().unwrap().tokens.is_empty());
     assert!(house.directory.account("AC3").await.unwrap().is_none());
@@ -191,7 +193,8 @@ fn overlays(tenant: &str) -> Overlays {
         id: "AC1".into(),
         tenant: tenant.into(),
         provider: "twilio".into(),
-        tokens: vec!["configured".into()],
+        parent: None,
+        tokens: vec![SecretString::from("configured").into()],
         verify: None,
         verify_until_ms: None,
     };

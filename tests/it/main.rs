@@ -12,6 +12,7 @@ mod durability;
 mod health;
 mod http;
 mod ingest;
+mod quarantine;
 mod recipe;
 mod store;
 mod stories;

@@ -1,6 +1,7 @@
 //! `onhook accounts`: the provider accounts whose webhooks are taken, and their sealed tokens.
 
 mod health;
+mod rotate;
 mod secret;
 mod token;
 
@@ -14,7 +15,14 @@ use super::{
 };
 use crate::{
     config::VerifyMode,
-    domain::time::{DAY, rfc3339},
+    directory::{
+        change::{self, OBSERVE_MS, SPAN_MAX_MS},
+        credentials::{self, Checked},
+    },
+    domain::{
+        id::DEFAULT_TENANT,
+        time::{MINUTE, rfc3339},
+    },
     store::{
         StoreError,
         accounts::{self, AccountRow},
@@ -22,8 +30,10 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use rand::RngExt;
+use secrecy::SecretString;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// Manage provider accounts, directly in the configured database (works beside a running server)
 ///
@@ -35,6 +45,7 @@ pub enum Accounts {
     List(List),
     Verify(Verify),
     Health(health::Health),
+    Rotate(rotate::Rotate),
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -42,21 +53,28 @@ pub enum Accounts {
 /// Add a Twilio account
 ///
 /// Its auth token is read from --token-file, else from standard input (asked for on a terminal), never from the command
-/// line, where others could see it. It is stored sealed.
+/// line, where others could see it. Twilio is asked whether it is the account's. It is stored sealed.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   onhook accounts add --sid AC00000000000000000000000000000001
-  onhook accounts add --sid AC00000000000000000000000000000001 --tenant acme --token-file token.txt")]
+  onhook accounts add --sid AC00000000000000000000000000000001 --tenant acme --token-file token.txt
+  onhook accounts add --sid AC…2 --parent AC…1")]
 pub struct Add {
     #[command(flatten)]
     tenant: Tenant,
     /// The AccountSid
     #[arg(long, value_name = "AC…", value_parser = account_sid)]
     sid: String,
+    /// The account it is a sub-account of; a sub-account signs with its own auth token all the same
+    #[arg(long, value_name = "AC…", value_parser = account_sid)]
+    parent: Option<String>,
     /// A file that holds the auth token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Do not ask Twilio whether the token is the account's
+    #[arg(long)]
+    no_check: bool,
 }
 
 /// List the accounts
@@ -71,9 +89,12 @@ pub struct List {
 
 /// Say what happens to webhooks of an account that do not verify
 ///
-/// `observe` lets them in, marked, and gives way to `enforce` after 7 days. Running servers see it within 60 seconds.
+/// `observe` lets them in, marked, and gives way to `enforce` after 7 days or what --for says. Running servers see it within 60 seconds.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  onhook accounts verify AC00000000000000000000000000000001 observe")]
+#[command(after_help = "\
+Examples:
+  onhook accounts verify AC00000000000000000000000000000001 observe --for 24h
+  onhook accounts verify AC00000000000000000000000000000001 enforce")]
 pub struct Verify {
     #[command(flatten)]
     tenant: Tenant,
@@ -81,6 +102,9 @@ pub struct Verify {
     sid: String,
     /// enforce or observe
     mode: VerifyMode,
+    /// How long `observe` holds [default: 7d]; at most 30d
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    span: Option<Duration>,
 }
 
 impl Accounts {
@@ -91,6 +115,7 @@ impl Accounts {
             Self::List(list) => list.run(&mut desk).await,
             Self::Verify(verify) => verify.run(&mut desk).await,
             Self::Health(health) => health.run(&mut desk).await,
+            Self::Rotate(rotate) => rotate.run(&mut desk).await,
             Self::Token(token) => token.run(&mut desk).await,
         }
     }
@@ -99,6 +124,9 @@ impl Accounts {
 impl Add {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {}: ", self.sid))?;
+        if !self.no_check {
+            check(desk, &self.sid, &token).await?;
+        }
         let now_ms = desk.now_ms();
         let row = AccountRow {
             id: self.sid,
@@ -107,22 +135,28 @@ impl Add {
             verify: None,
             verify_until_ms: None,
             created_ms: now_ms,
+            parent: self.parent,
         };
+        let configured = desk.config.twilio.account_sid.clone().filter(|_| row.tenant == DEFAULT_TENANT);
+        let configured_parent =
+            row.parent.is_some() && row.parent == configured && row.id != configured.unwrap_or_default();
         desk.on_db(async |desk, db| {
             require_tenant(db, &row.tenant).await?;
+            if let Some(parent) = row.parent.as_deref().filter(|_| !configured_parent)
+                && !change::is_main(db, &row.tenant, parent).await?
+            {
+                let what = format!("main account {parent} of tenant {}", row.tenant);
+                return Err(Stop::not_found(what, format!("`onhook accounts add --sid {parent}` first")));
+            }
             let sealed = token::seal(desk, &row.tenant, &row.id, &token)?;
             let mut tx = db.begin().await?;
-            match accounts::insert(&mut tx, &row).await {
+            match change::add(&mut tx, &row, &sealed).await {
                 Err(StoreError::Exists(_)) => {
                     let what = format!("account {} belongs to a tenant already", row.id);
                     let next = format!("`onhook accounts token add {}` gives it another token", row.id);
                     Err(Stop::with(Exit::Failed, what, next))
                 }
-                inserted => {
-                    inserted?;
-                    accounts::insert_secret(&mut tx, &sealed).await?;
-                    Ok(tx.commit().await?)
-                }
+                added => Ok(added.and(tx.commit().await)?),
             }
         })
         .await?;
@@ -144,18 +178,27 @@ impl List {
             .await?;
         let line = |row: &AccountRow| {
             let until = or_dash(row.verify_until_ms.map(second));
-            vec![row.id.clone(), row.provider.clone(), or_dash(row.verify.as_ref()), until, second(row.created_ms)]
+            let (parent, verify) = (or_dash(row.parent.as_ref()), or_dash(row.verify.as_ref()));
+            vec![row.id.clone(), row.provider.clone(), parent, verify, until, second(row.created_ms)]
         };
-        listed.show(&desk.out, json, &["id", "provider", "verify", "until", "created"], line)?;
+        listed.show(&desk.out, json, &["id", "provider", "parent", "verify", "until", "created"], line)?;
+        if let Some(sid) = desk.config.twilio.account_sid.as_ref().filter(|_| tenant == DEFAULT_TENANT) {
+            desk.out.note(format!("configured by TWILIO_ACCOUNT_SID, not stored: {sid}"));
+        }
         Ok(Exit::Ok)
     }
 }
 
 impl Verify {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
-        let until_ms = match self.mode {
-            VerifyMode::Observe => Some(desk.now_ms() + OBSERVE_MS),
-            VerifyMode::Enforce => None,
+        let until_ms = match (self.mode, self.span) {
+            (VerifyMode::Observe, given) => {
+                Some(desk.now_ms() + span("--for", given, OBSERVE_MS, MINUTE..=SPAN_MAX_MS)?)
+            }
+            (VerifyMode::Enforce, None) => None,
+            (VerifyMode::Enforce, Some(_)) => {
+                return Err(Stop::with(Exit::Usage, "--for is for observe", "enforce holds until it is changed"));
+            }
         };
         let (tenant, sid, mode) = (&self.tenant.id, &self.sid, self.mode);
         let changed = desk
@@ -179,8 +222,23 @@ impl Verify {
 fn json(row: &AccountRow) -> serde_json::Value {
     json!({
         "id": row.id, "tenant": row.tenant, "provider": row.provider, "verify": row.verify,
-        "verify_until": moment(row.verify_until_ms), "created_at": rfc3339(row.created_ms),
+        "verify_until": moment(row.verify_until_ms), "parent": row.parent, "created_at": rfc3339(row.created_ms),
     })
+}
+
+/// Twilio must take the token.
+async fn check(desk: &mut Desk, sid: &str, token: &SecretString) -> Result<()> {
+    match credentials::check(&desk.config.twilio.api_base, sid, token, desk.rng.random()).await {
+        Checked::Good { .. } => Ok(()),
+        Checked::Refused(why) => {
+            let next = "copy the primary auth token of this account (a sub-account has its own); --no-check adds it all the same";
+            Err(Stop::with(Exit::Failed, format!("Twilio refuses the token: failed to {why}"), next))
+        }
+        Checked::Unavailable(why) => {
+            let next = "check the network and ONHOOK_TWILIO_API_BASE; --no-check adds it without asking";
+            Err(Stop::with(Exit::Unavailable, format!("Twilio was not asked: failed to {why}"), next))
+        }
+    }
 }
 
 fn unknown(tenant: &str, sid: &str) -> anyhow::Error {
@@ -196,5 +254,13 @@ pub(super) fn account_sid(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("AC and 32 hexadecimal digits".to_owned()) }
 }
 
-/// How long `observe` holds.
-const OBSERVE_MS: i64 = 7 * DAY;
+/// A duration of the command line in milliseconds, within bounds.
+fn span(name: &str, given: Option<Duration>, default_ms: i64, bounds: RangeInclusive<i64>) -> Result<i64> {
+    let ms = given.map_or(default_ms, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+    if bounds.contains(&ms) {
+        return Ok(ms);
+    }
+    let [from, to] = [bounds.start(), bounds.end()]
+        .map(|ms| humantime::format_duration(Duration::from_millis(ms.unsigned_abs())).to_string());
+    Err(Stop::with(Exit::Usage, format!("{name} is out of bounds"), format!("from {from} to {to} is allowed")))
+}

@@ -6,10 +6,12 @@ use crate::{
     cli::{
         desk::{Desk, Tenant},
         exit::{Exit, Stop},
-        view::second,
+        out::or_dash,
+        view::{moment, second},
     },
     config::DatabaseUrl,
-    domain::{id::new_id, time::rfc3339},
+    directory::change::{self, Rotated, TOKENS_MAX},
+    domain::time::rfc3339,
     seal::Owner,
     store::{
         Db,
@@ -18,7 +20,6 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use rand::RngExt;
 use secrecy::SecretString;
 use serde_json::json;
 use std::path::PathBuf;
@@ -84,12 +85,23 @@ impl Add {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
         let row = desk
             .on_existing_db(async |desk, db| {
-                require_account(db, tenant, sid).await?;
                 let row = seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
-                accounts::insert_secret(&mut tx, &row).await?;
-                tx.commit().await?;
-                Ok(row)
+                match change::rotate(&mut tx, tenant, &row, None).await? {
+                    Rotated::Done { .. } => {
+                        tx.commit().await?;
+                        Ok(row)
+                    }
+                    Rotated::NoAccount => Err(unknown(tenant, sid)),
+                    Rotated::Full => {
+                        let what = format!("{sid} has {TOKENS_MAX} tokens already");
+                        Err(Stop::with(
+                            Exit::Failed,
+                            what,
+                            format!("`onhook accounts token remove {sid} …` takes one away"),
+                        ))
+                    }
+                }
             })
             .await?;
         desk.out.show(&json(&row), || format!("added token {} to {sid}", row.id))?;
@@ -103,12 +115,14 @@ impl List {
         let rows = desk
             .on_existing_db(async |_, db| {
                 require_account(db, tenant, sid).await?;
-                Ok(accounts::list_secrets(db, tenant, sid, TOKENS_MAX).await?)
+                Ok(accounts::list_secrets(db, tenant, sid, TOKENS_LISTED).await?)
             })
             .await?;
-        let lines = rows.iter().map(|row| vec![row.id.clone(), row.seal_key.clone(), second(row.created_ms)]);
+        let lines = rows.iter().map(|row| {
+            vec![row.id.clone(), row.seal_key.clone(), second(row.created_ms), or_dash(row.expires_ms.map(second))]
+        });
         let data: Vec<_> = rows.iter().map(json).collect();
-        let table = || desk.out.table(&["id", "sealed with", "created"], lines);
+        let table = || desk.out.table(&["id", "sealed with", "created", "good until"], lines);
         desk.out.show(&json!({ "data": data, "next_cursor": null }), table)?;
         Ok(Exit::Ok)
     }
@@ -143,10 +157,8 @@ pub(super) fn seal(desk: &mut Desk, tenant: &str, account: &str, token: &SecretS
         return Err(Stop::with(Exit::Usage, what, "give this command the same one as the servers"));
     }
     let sealer = app::sealer(&desk.config, &mut desk.rng)?;
-    let sealed = sealer.seal(&mut desk.rng, Owner { tenant, account }, token)?;
     let now_ms = desk.now_ms();
-    let id = new_id("tok", now_ms, desk.rng.random());
-    Ok(SecretRow { account: account.to_owned(), id, sealed: sealed.bytes, seal_key: sealed.key_id, created_ms: now_ms })
+    Ok(change::seal_token(&sealer, &mut desk.rng, Owner { tenant, account }, token, now_ms)?)
 }
 
 async fn require_account(db: &Db, tenant: &str, sid: &str) -> Result<()> {
@@ -157,8 +169,11 @@ async fn require_account(db: &Db, tenant: &str, sid: &str) -> Result<()> {
 }
 
 fn json(row: &SecretRow) -> serde_json::Value {
-    json!({ "account": row.account, "id": row.id, "sealed_with": row.seal_key, "created_at": rfc3339(row.created_ms) })
+    json!({
+        "account": row.account, "id": row.id, "sealed_with": row.seal_key, "created_at": rfc3339(row.created_ms),
+        "expires_at": moment(row.expires_ms),
+    })
 }
 
-/// Far more than anybody rotates at once.
-const TOKENS_MAX: i64 = 1_000;
+/// More than an account may have.
+const TOKENS_LISTED: i64 = 1_000;

@@ -2,12 +2,18 @@
 
 use super::Shell;
 use crate::support::{
+    canned::{Canned, Reply},
     database::{TestDatabase, on_both},
     gateway::Gateway,
 };
 use reqwest::StatusCode;
 
-on_both!(a_key_opens_what_it_may, an_account_with_two_tokens_is_listened_to, what_is_stored_is_not_the_token);
+on_both!(
+    twilio_is_asked_before_an_account_is_added,
+    a_key_opens_what_it_may,
+    an_account_with_two_tokens_is_listened_to,
+    what_is_stored_is_not_the_token
+);
 
 async fn a_key_opens_what_it_may(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
@@ -54,9 +60,11 @@ async fn an_account_with_two_tokens_is_listened_to(at: TestDatabase) {
     let shell = Shell::on(&at.place);
     let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
     let feed = |args: &[&str], input: &str| tokio::task::block_in_place(|| shell.feed(args, input));
-    feed(&["accounts", "add", "--sid", SID], "first-token\n").expect(0);
-    feed(&["accounts", "add", "--sid", SID], "first-token\n").expect(1).says(&[SID, "accounts token add"]);
-    feed(&["accounts", "add", "--sid", "AC12"], "x").expect(2).says(&["32 hexadecimal digits"]);
+    feed(&["accounts", "add", "--no-check", "--sid", SID], "first-token\n").expect(0);
+    feed(&["accounts", "add", "--no-check", "--sid", SID], "first-token\n")
+        .expect(1)
+        .says(&[SID, "accounts token add"]);
+    feed(&["accounts", "add", "--no-check", "--sid", "AC12"], "x").expect(2).says(&["32 hexadecimal digits"]);
     feed(&["accounts", "token", "add", SID], "\n").expect(2).says(&["the token is empty"]);
     shell.write("token.txt", "second-token\n");
     run(&["accounts", "token", "add", SID, "--token-file", "token.txt"]).expect(0);
@@ -86,9 +94,28 @@ async fn an_account_with_two_tokens_is_listened_to(at: TestDatabase) {
 async fn what_is_stored_is_not_the_token(at: TestDatabase) {
     let shell = Shell::on(&at.place);
     let feed = |args: &[&str], input: &str| tokio::task::block_in_place(|| shell.feed(args, input));
-    let ran = feed(&["accounts", "add", "--sid", SID], "hush-token\n").expect(0);
+    let ran = feed(&["accounts", "add", "--no-check", "--sid", SID], "hush-token\n").expect(0);
     assert!(!format!("{ran:?}").contains("hush"));
     let secrets = onhook::store::accounts::list_secrets(&at.db, "default", SID, 9).await.unwrap();
     assert_eq!(secrets.len(), 1);
     assert!(!secrets[0].sealed.windows(4).any(|bytes| bytes == b"hush"));
+}
+
+async fn twilio_is_asked_before_an_account_is_added(at: TestDatabase) {
+    let twilio = Canned::serve(|n, _| match n {
+        0 => Reply { status: 401, ..Reply::json(serde_json::json!({"code": 20003, "message": "Authenticate"})) },
+        _ => Reply::json(serde_json::json!({"sid": SID})),
+    });
+    let twilio = twilio.await;
+    let shell = Shell::on(&at.place).with("ONHOOK_TWILIO_API_BASE", &twilio.url);
+    let feed = |args: &[&str]| tokio::task::block_in_place(|| shell.feed(args, "hush-token\n"));
+    let refused = feed(&["accounts", "add", "--sid", SID]).expect(1).says(&["Twilio refuses", "--no-check"]);
+    assert!(!refused.stderr.contains("hush"), "{refused:?}");
+    feed(&["accounts", "add", "--sid", SID]).expect(0);
+    assert_eq!(twilio.seen()[1].target, format!("/2010-04-01/Accounts/{SID}.json"));
+    let nobody = Shell::on(&at.place).with("ONHOOK_TWILIO_API_BASE", "http://127.0.0.1:9");
+    let other = "AC000000000000000000000000000000ab";
+    let feed = |args: &[&str]| tokio::task::block_in_place(|| nobody.feed(args, "hush-token\n"));
+    feed(&["accounts", "add", "--sid", other]).expect(6).says(&["Twilio was not asked", "--no-check"]);
+    feed(&["accounts", "add", "--sid", other, "--no-check"]).expect(0);
 }

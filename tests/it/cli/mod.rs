@@ -9,6 +9,7 @@ mod exits;
 mod help;
 mod import;
 mod lint;
+mod quarantine;
 mod replay;
 mod serve;
 mod simulate;

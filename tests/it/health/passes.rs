@@ -117,7 +117,12 @@ async fn old_figures_are_forgotten(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
     whole_call(&gateway, &sid(1), "inbound").await;
     settle(&gateway).await;
-    let housekeeping = Housekeeping { db: at.db.clone(), clock: gateway.clock.shared() };
+    let housekeeping = Housekeeping {
+        db: at.db.clone(),
+        clock: gateway.clock.shared(),
+        metrics: gateway.metrics.clone(),
+        keep_refused_ms: 7 * 86_400_000,
+    };
     let wide = format!("/v1/accounts/{ACCOUNT}/health?window=30d");
     gateway.clock.advance(30 * 86_400_000);
     housekeeping.tick().await.unwrap();

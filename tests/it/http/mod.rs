@@ -1,5 +1,6 @@
 //! REST v1 through its own door: a running gateway, asked over HTTP.
 
+mod accounts;
 mod calls;
 mod filters;
 mod idempotency;
@@ -8,6 +9,7 @@ mod keys;
 mod leads;
 mod openapi;
 mod problems;
+mod quarantine;
 mod tenants;
 mod voice;
 
@@ -104,6 +106,7 @@ pub async fn add_account(gateway: &Gateway, tenant: &str, id: &str) {
         verify: None,
         verify_until_ms: None,
         created_ms: gateway.clock.now_ms(),
+        parent: None,
     };
     let mut tx = gateway.db.begin().await.unwrap();
     store::accounts::insert(&mut tx, &row).await.unwrap();

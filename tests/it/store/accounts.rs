@@ -14,6 +14,7 @@ on_both! {
     tokens_are_kept_byte_for_byte,
     the_snapshot_has_every_account_and_token,
     verification_can_be_set,
+    the_other_tokens_end_and_are_forgotten,
 }
 
 fn account(id: &str, tenant: &str) -> AccountRow {
@@ -24,6 +25,7 @@ fn account(id: &str, tenant: &str) -> AccountRow {
         verify: None,
         verify_until_ms: None,
         created_ms: 5,
+        parent: None,
     }
 }
 
@@ -34,6 +36,7 @@ fn secret(account: &str, id: &str, created_ms: i64) -> SecretRow {
         sealed: vec![0, 255, b'\'', b'\\', 10],
         seal_key: "k1".into(),
         created_ms,
+        expires_ms: None,
     }
 }
 
@@ -114,4 +117,27 @@ async fn verification_can_be_set(at: TestDatabase) {
     assert_eq!((found.verify.as_deref(), found.verify_until_ms), (Some("observe"), Some(9)));
     assert_eq!(commit!(at, |tx| accounts::set_verify(tx, "acme", "AC1", None, None)), 1);
     assert_eq!(accounts::find(&at.db, "acme", "AC1").await.unwrap(), Some(account("AC1", "acme")));
+}
+
+async fn the_other_tokens_end_and_are_forgotten(at: TestDatabase) {
+    with_accounts(&at, &[("AC1", "acme"), ("AC2", "acme")]).await;
+    for (account, id) in [("AC1", "old"), ("AC1", "older"), ("AC1", "new"), ("AC2", "old")] {
+        commit!(at, |tx| accounts::insert_secret(tx, &secret(account, id, 1)));
+    }
+    assert_eq!(commit!(at, |tx| accounts::expire_secrets_but(tx, "other", "AC1", "new", 50)), 0);
+    assert_eq!(commit!(at, |tx| accounts::expire_secrets_but(tx, "acme", "AC1", "new", 50)), 2);
+    assert_eq!(commit!(at, |tx| accounts::expire_secrets_but(tx, "acme", "AC1", "new", 60)), 0, "never later");
+    let ends = async |account| {
+        let rows = accounts::list_secrets(&at.db, "acme", account, 9).await.unwrap();
+        rows.into_iter().map(|row| (row.id, row.expires_ms)).collect::<Vec<_>>()
+    };
+    let expected = [("new".into(), None), ("old".into(), Some(50)), ("older".into(), Some(50))];
+    assert_eq!(ends("AC1").await, expected);
+    assert_eq!(ends("AC2").await, [("old".into(), None)]);
+    let snapshot = accounts::list_all(&at.db, ("", ""), 9).await.unwrap();
+    assert_eq!(snapshot.iter().map(|row| row.expires_ms).collect::<Vec<_>>(), [None, Some(50), Some(50), None]);
+    assert_eq!(commit!(at, |tx| accounts::delete_expired_secrets(tx, 49, 9)), 0);
+    assert_eq!(commit!(at, |tx| accounts::delete_expired_secrets(tx, 50, 1)), 1);
+    assert_eq!(commit!(at, |tx| accounts::delete_expired_secrets(tx, 50, 9)), 1);
+    assert_eq!(ends("AC1").await, [("new".into(), None)]);
 }

@@ -30,6 +30,7 @@ async fn a_row_that_breaks_a_rule_is_refused(at: TestDatabase) {
         verify: None,
         verify_until_ms: None,
         created_ms: 1,
+        parent: None,
     };
     let mut tx = at.db.begin().await.unwrap();
     let error = accounts::insert(&mut tx, &row).await.unwrap_err();

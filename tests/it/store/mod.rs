@@ -14,6 +14,7 @@ mod leads;
 mod migrations;
 mod now;
 mod outbox;
+mod quarantine;
 mod schema;
 mod signals;
 mod statements;

@@ -1,6 +1,10 @@
 //! A real gateway on a port of its own, with a clock turned by hand, and a Twilio that signs its posts.
 
-use super::database::{Place, TestDatabase};
+use super::{
+    canned::{Canned, Reply, Seen},
+    database::{Place, TestDatabase},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use onhook::{
     app::App,
     clock::ManualClock,
@@ -10,7 +14,7 @@ use onhook::{
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::{Client, Method, Response, StatusCode};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +36,8 @@ pub struct Gateway {
     pub metrics: onhook::telemetry::Metrics,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), onhook::app::AppError>>>,
+    /// Where it asks about accounts; see [`twilio_says`].
+    _twilio: Canned,
 }
 
 /// Makes of each async function that takes a [`Gateway`] two tests: `name::sqlite` and `name::postgres`.
@@ -64,7 +70,10 @@ impl Gateway {
     }
 
     pub async fn with_clock(place: &Place, settings: &[(&str, &str)], clock: ManualClock) -> Self {
-        let config = config(&place.url, settings);
+        let twilio = Canned::serve(|_, seen| twilio_says(seen)).await;
+        let base = ("ONHOOK_TWILIO_API_BASE", twilio.url.as_str());
+        let settings: Vec<_> = [base].into_iter().chain(settings.iter().copied()).collect();
+        let config = config(&place.url, &settings);
         let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
         let address = format!("http://{}", app.address());
         let (db, metrics) = (app.gateway().db.clone(), app.gateway().metrics.clone());
@@ -72,7 +81,7 @@ impl Gateway {
         let running = Some(tokio::spawn(app.run(stop.clone())));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { clock, client, address, db, metrics, stop, running }
+        Self { clock, client, address, db, metrics, stop, running, _twilio: twilio }
     }
 
     /// Stops softly and waits for the end.
@@ -129,6 +138,23 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// A Twilio that takes every token but `refused`; that is away for `away`; and to whom whoever says `owned` is a
+/// sub-account of AC…77.
+fn twilio_says(seen: &Seen) -> Reply {
+    let basic = seen.headers.get("authorization").and_then(|header| header.strip_prefix("Basic "));
+    let basic = String::from_utf8(STANDARD.decode(basic.unwrap_or_default()).unwrap()).unwrap();
+    let (sid, secret) = basic.split_once(':').unwrap();
+    match secret {
+        "refused" => {
+            let body = json!({"code": 20003, "message": "Authenticate", "status": 401});
+            Reply { status: 401, ..Reply::json(body) }
+        }
+        "away" => Reply::status(503),
+        "owned" => Reply::json(json!({"sid": sid, "owner_account_sid": "AC00000000000000000000000000000077"})),
+        _ => Reply::json(json!({"sid": sid, "status": "active"})),
     }
 }
 

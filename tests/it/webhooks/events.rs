@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 on_both_gateways!(
     a_batch_lands_but_for_what_cannot_be_read,
+    what_is_refused_of_batches_is_quarantined_and_redriven,
     bodies_that_are_not_the_signed_batch_are_refused,
     what_says_nothing_of_calls_is_taken_and_not_kept,
     every_kind_of_event_is_read_by_the_reader_of_its_webhook,
@@ -297,4 +298,34 @@ async fn in_observe_a_batch_that_does_not_verify_is_marked() {
     let sent = post(&gateway, Door::Events, &format!("account={ACCOUNT}"), &body, None).await;
     assert_eq!(sent.status(), 204);
     assert_eq!(gateway.get(&format!("/v1/calls/{CALL}")).await["verified"], false);
+}
+
+async fn what_is_refused_of_batches_is_quarantined_and_redriven(gateway: Gateway) {
+    let bad = json!({"specversion": "1.0", "type": 17});
+    assert_eq!(batch(&gateway, &[completed(CALL), bad.clone()]).await, 204);
+    let row = gateway.get("/v1/quarantine").await["data"][0].clone();
+    assert_eq!((&row["reason"], &row["source"]), (&json!("bad-entry"), &json!("twilio/events")), "{row}");
+    let full = gateway.get(&format!("/v1/quarantine/{}", row["id"].as_str().unwrap())).await;
+    assert_eq!(full["body"], bad.to_string(), "the entry alone");
+    // A whole batch that was signed with a token that is mended later; one entry of it cannot be read either.
+    let other = "CA00000000000000000000000000000043";
+    let bad = json!({"specversion": "1.0", "type": 18});
+    let body = json!([completed(other), bad]).to_string().into_bytes();
+    let query = sink_query(&body);
+    let signature = sign("mended", Door::Events, &query, &body);
+    gateway.clock.advance(1_000);
+    let answer = post(&gateway, Door::Events, &query, &body, Some(&signature)).await;
+    assert_eq!(answer.status(), 403);
+    let redrive =
+        async || gateway.ask(reqwest::Method::POST, "/v1/quarantine/redrive", Some(json!({"all": true}))).await.1;
+    assert_eq!(redrive().await["stayed"], 2);
+    let account = json!({"sid": ACCOUNT, "token": "mended"});
+    assert_eq!(gateway.ask(reqwest::Method::POST, "/v1/accounts", Some(account)).await.0, 201);
+    let done = redrive().await;
+    assert_eq!((&done["applied"], &done["stayed"]), (&json!(1), &json!(1)), "{done}");
+    let call = gateway.get(&format!("/v1/calls/{other}")).await;
+    assert_eq!((&call["status"], &call["verified"]), (&json!("completed"), &json!(true)), "{call}");
+    let left = gateway.get("/v1/quarantine").await["data"].as_array().unwrap().clone();
+    assert_eq!(left.len(), 2, "the bad entry has a row of its own now");
+    assert!(left.iter().all(|row| row["reason"] == "bad-entry"), "{left:?}");
 }

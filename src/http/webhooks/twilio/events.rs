@@ -9,6 +9,7 @@ use crate::{
     event_batch::{Bad, Batch, SortError},
     http::{Gateway, Problem, ProblemKind},
     ingest::{Submission, Submitted},
+    quarantine::Reason,
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{door::Door, event_stream::BatchError},
 };
@@ -60,9 +61,7 @@ async fn submissions_of(arrived: &Arrived, gateway: &Gateway) -> Result<Vec<Subm
             Problem::new(ProblemKind::Unavailable, "an account cannot be looked up now; send it again shortly")
         }
     })?;
-    for bad in &sorted.bad {
-        set_aside(bad, arrived, gateway);
-    }
+    set_aside(&sorted.bad, arrived, gateway).await;
     if sorted.tests > 0 {
         tracing::info!(account = account.id, "a test of the Event Streams sink arrived");
     }
@@ -93,10 +92,14 @@ async fn submit(submissions: Vec<Submission>, gateway: &Gateway) -> Result<(), P
     failed.map_or(Ok(()), Err)
 }
 
-/// Puts aside what cannot be taken, so that somebody can look at it. The quarantine belongs here: until it is there the
-/// log says what was not taken, and why.
-fn set_aside(bad: &Bad<'_>, arrived: &Arrived, gateway: &Gateway) {
-    let (account, reason, bytes) = (&arrived.account.id, &bad.reason, bad.raw.len());
-    tracing::warn!(account, reason, bytes, "set aside an event that cannot be taken; the rest of its batch counts");
-    gateway.metrics.delivery(Endpoint::TwilioEvents, DeliveryAnswer::Unreadable);
+/// Quarantines what cannot be taken, so that somebody can look at it and redrive it.
+async fn set_aside(bad: &[Bad<'_>], arrived: &Arrived, gateway: &Gateway) {
+    let mut refused = Vec::with_capacity(bad.len());
+    for Bad { raw, reason } in bad {
+        let (account, bytes) = (&arrived.account.id, raw.len());
+        tracing::warn!(account, reason, bytes, "set aside an event that cannot be taken; the rest of its batch counts");
+        gateway.metrics.delivery(Endpoint::TwilioEvents, DeliveryAnswer::Unreadable);
+        refused.push(arrived.refused(Reason::BadEntry, reason.clone(), raw));
+    }
+    gateway.quarantine.keep_all(refused).await;
 }

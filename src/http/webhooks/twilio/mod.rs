@@ -8,6 +8,7 @@ mod events;
 mod recording;
 mod status;
 mod voice;
+mod wire;
 
 pub(in crate::http) use amd::{__path_amd, __path_amd_by_get, amd, amd_by_get};
 pub(in crate::http) use debugger::{__path_debugger, debugger};
@@ -24,33 +25,46 @@ use crate::{
     directory::Account,
     http::{Gateway, Problem, ProblemKind, body},
     ingest::{Received, Submission, Submitted},
+    quarantine::{Reason, Refused, reason_of},
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{
         alert::Alert,
         door::{self, Carries, Door, Method, Parameters, Said},
         event_stream,
         signature::canonical,
-        verification::Signed,
     },
 };
 use actix_web::{
     HttpRequest,
-    http::header,
     web::{Bytes, Payload},
 };
 use std::sync::Arc;
+use wire::Wire;
 
 /// A webhook that may be read: its account is known, and it is verified or let in by `observe`.
 struct Arrived {
     door: Door,
     account: Arc<Account>,
     parameters: Parameters,
+    wire: Wire,
     raw_query: String,
     raw_body: Bytes,
     received_ms: i64,
     verified: bool,
     /// Only `onhook doctor` asked.
     probe: bool,
+}
+
+impl Arrived {
+    /// What it brought cannot be taken. `body` is what is kept: all of it, or the bad entry of a batch.
+    fn refused(&self, reason: Reason, detail: String, body: &[u8]) -> Refused {
+        Refused {
+            tenant: Some(self.account.tenant.clone()),
+            account: Some(self.account.id.clone()),
+            verified: self.verified,
+            ..self.wire.refused(self.door, (reason, detail), body, self.received_ms)
+        }
+    }
 }
 
 /// Takes a webhook: verified, read and durable when this returns. What it took is for doors that have more to answer
@@ -62,7 +76,7 @@ async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gat
             arrived.probe = true;
             return Ok((arrived, None));
         }
-        let said = read(&arrived, gateway)?;
+        let said = read(&arrived, gateway).await?;
         let submitted = submit(&arrived, said, gateway).await?;
         Ok((arrived, Some(submitted)))
     };
@@ -88,13 +102,31 @@ async fn arrive(door: Door, request: &HttpRequest, payload: Payload, gateway: &G
     let raw_query = request.query_string().to_owned();
     let form: &[u8] = if carries == Carries::Form { &raw_body } else { &[] };
     let parameters = Parameters::parse(method, raw_query.as_bytes(), form).map_err(|e| unreadable(&e))?;
-    let account = account_of(gateway, carries, &parameters).await?;
-    let body_fault = match carries {
-        Carries::Form => None,
-        Carries::Events => event_stream::body_fault(&raw_query, &raw_body),
+    let wire = Wire::of(request, gateway);
+    let account = match account_of(gateway, door, &parameters, &wire).await {
+        Err(problem) if problem.kind() == ProblemKind::SignatureRefused => {
+            let why = (Reason::UnknownAccount, problem.detail().to_owned());
+            let refused = wire.refused(door, why, &raw_body, received_ms);
+            let account = door.account_sid(&parameters).map(|sid| sid.into_owned());
+            gateway.quarantine.keep(Refused { account, ..refused }).await;
+            return Err(problem);
+        }
+        found => found?,
     };
-    let verified = verify(request, gateway, &account, &parameters, body_fault)?;
-    Ok(Arrived { door, account, parameters, raw_query, raw_body, received_ms, verified, probe: false })
+    let (verified, probe) = (false, false);
+    let mut arrived = Arrived { door, account, parameters, wire, raw_query, raw_body, received_ms, verified, probe };
+    match verify(&arrived, gateway) {
+        Ok(verified) => arrived.verified = verified,
+        Err((reason, problem)) => {
+            let refused = arrived.refused(reason, problem.detail().to_owned(), &arrived.raw_body);
+            // Nothing of a probe is stored, here neither.
+            if arrived.parameters.body.first(PROBE).is_none() {
+                gateway.quarantine.keep(refused).await;
+            }
+            return Err(problem);
+        }
+    }
+    Ok(arrived)
 }
 
 /// `onhook doctor` asks through the public URL whether a signature verifies here: nothing of it is stored.
@@ -107,8 +139,15 @@ fn is_probe(arrived: &Arrived) -> Result<bool, Problem> {
     Ok(probe)
 }
 
-fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
-    let said = door::read(arrived.door, &arrived.parameters, arrived.received_ms).map_err(|e| unreadable(&e))?;
+async fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
+    let said = match door::read(arrived.door, &arrived.parameters, arrived.received_ms) {
+        Ok(said) => said,
+        Err(error) => {
+            let refused = arrived.refused(Reason::Unreadable, format!("failed to {error}"), &arrived.raw_body);
+            gateway.quarantine.keep(refused).await;
+            return Err(unreadable(&error));
+        }
+    };
     tell(&said, arrived.door, &arrived.account.id, gateway);
     Ok(said)
 }
@@ -200,14 +239,18 @@ fn method_of(request: &HttpRequest, carries: Carries, body: &Bytes) -> Result<Me
 }
 
 /// The account the webhook claims to be of. Nothing is proved by it: it chooses the tokens to verify with.
-async fn account_of(gateway: &Gateway, carries: Carries, parameters: &Parameters) -> Result<Arc<Account>, Problem> {
+async fn account_of(
+    gateway: &Gateway,
+    door: Door,
+    parameters: &Parameters,
+    wire: &Wire,
+) -> Result<Arc<Account>, Problem> {
     let refused = |detail: String| Problem::new(ProblemKind::SignatureRefused, detail);
-    let (sid, name) = match carries {
-        Carries::Form => (parameters.account_sid(), "AccountSid"),
-        // A batch has no parameters, and its events may be of several accounts.
-        Carries::Events => (parameters.query.first("account"), "account= in the URL of the sink"),
+    let name = match door.carries() {
+        Carries::Form => "AccountSid",
+        Carries::Events => "account= in the URL of the sink",
     };
-    let Some(sid) = sid else {
+    let Some(sid) = door.account_sid(parameters) else {
         return Err(refused(format!("{name} is missing, so there is no token to verify with")));
     };
     let shown: String = sid.chars().take(SID_CHARS_SHOWN_MAX).collect();
@@ -216,6 +259,7 @@ async fn account_of(gateway: &Gateway, carries: Carries, parameters: &Parameters
         Ok(_) => {
             tracing::warn!(
                 account = shown,
+                client = wire.client(),
                 "refused a webhook of an unknown account: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, \
                  or add it with `onhook accounts add`",
             );
@@ -228,39 +272,47 @@ async fn account_of(gateway: &Gateway, carries: Carries, parameters: &Parameters
     }
 }
 
-/// Whether the webhook is signed, and its body is the one that was (`body_fault`). In `observe` one that is not is let in, and marked.
-fn verify(
-    request: &HttpRequest,
-    gateway: &Gateway,
-    account: &Account,
-    parameters: &Parameters,
-    body_fault: Option<&'static str>,
-) -> Result<bool, Problem> {
-    let signed = Signed {
-        parameters,
-        path_and_query: request.uri().path_and_query().map_or("/", |p| p.as_str()),
-        host: text(request, header::HOST.as_str()),
-        signature: text(request, SIGNATURE),
-    };
+/// Whether the webhook is signed. In `observe` one that is not is let in, and marked.
+fn verify(arrived: &Arrived, gateway: &Gateway) -> Result<bool, (Reason, Problem)> {
+    let Arrived { account, parameters, wire, .. } = arrived;
+    let (signed, now_ms) = (wire.signed(parameters), gateway.clock.now_ms());
     let origins = signed.origins(gateway.config.public_url.as_ref());
-    let fault = signed.verify(&origins, account.token_bytes()).fault().or(body_fault);
-    let Some(why) = fault else { return Ok(true) };
-    let mode = account.verify(gateway.clock.now_ms(), gateway.config.verify);
+    let verdict = signed.verify(&origins, account.token_bytes(now_ms));
+    let signature = verdict.fault().zip(reason_of(verdict));
+    let fault = signature.or_else(|| body_fault(arrived).map(|why| (why, Reason::BodyHashMismatch)));
+    let Some((why, reason)) = fault else { return Ok(true) };
     let tried: Vec<&str> = origins.iter().collect();
-    match mode {
+    let (account_id, client) = (&account.id, wire.client());
+    match account.verify(now_ms, gateway.config.verify) {
         VerifyMode::Observe => {
-            tracing::warn!(account = account.id, why, ?tried, "let in a webhook that does not verify: observe is on");
+            tracing::warn!(
+                account = account_id,
+                client,
+                why,
+                ?tried,
+                "let in a webhook that does not verify: observe is on"
+            );
             Ok(false)
         }
         VerifyMode::Enforce => {
             tracing::warn!(
-                account = account.id,
+                account = account_id,
+                client,
                 why,
                 ?tried,
-                "refused a webhook: check ONHOOK_PUBLIC_URL (what Twilio was told) and the account's auth token",
+                "refused a webhook: check ONHOOK_PUBLIC_URL (what Twilio was told) and the account's auth token; \
+                 it is kept, `onhook quarantine list` shows it and `onhook quarantine redrive` applies it later",
             );
-            Err(Problem::new(ProblemKind::SignatureRefused, why))
+            Err((reason, Problem::new(ProblemKind::SignatureRefused, why)))
         }
+    }
+}
+
+/// What is wrong with a body that is signed by its hash.
+fn body_fault(arrived: &Arrived) -> Option<&'static str> {
+    match arrived.door.carries() {
+        Carries::Form => None,
+        Carries::Events => event_stream::body_fault(&arrived.raw_query, &arrived.raw_body),
     }
 }
 
@@ -298,7 +350,6 @@ fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-const SIGNATURE: &str = "x-twilio-signature";
 /// See [`is_probe`].
 const PROBE: &str = "OnhookProbe";
 /// How much of a wrong SID is shown.

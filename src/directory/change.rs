@@ -1,0 +1,116 @@
+//! Changes of provider accounts: who may add one, and how its tokens take turns.
+
+use super::Directory;
+use crate::{
+    domain::{id::new_id, time::Millis},
+    seal::{Owner, SealError, Sealer},
+    store::{
+        Db, StoreError, Tx,
+        accounts::{self, AccountRow, SecretRow},
+    },
+};
+use rand::{CryptoRng, RngExt};
+use secrecy::SecretString;
+
+/// What became of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotated {
+    /// It is stored, and so many others have an end now.
+    Done {
+        /// How many.
+        ending: u64,
+    },
+    /// The tenant has no such account.
+    NoAccount,
+    /// It has too many tokens already.
+    Full,
+}
+
+/// A token as it is stored.
+pub fn seal_token(
+    sealer: &Sealer,
+    rng: &mut (impl CryptoRng + ?Sized),
+    owner: Owner<'_>,
+    token: &SecretString,
+    now_ms: Millis,
+) -> Result<SecretRow, SealError> {
+    let sealed = sealer.seal(rng, owner, token)?;
+    Ok(SecretRow {
+        account: owner.account.to_owned(),
+        id: new_id("tok", now_ms, rng.random()),
+        sealed: sealed.bytes,
+        seal_key: sealed.key_id,
+        created_ms: now_ms,
+        expires_ms: None,
+    })
+}
+
+impl Directory {
+    /// A token as it is stored.
+    pub fn seal_token(
+        &self,
+        rng: &mut (impl CryptoRng + ?Sized),
+        owner: Owner<'_>,
+        token: &SecretString,
+    ) -> Result<SecretRow, SealError> {
+        seal_token(&self.sealer, rng, owner, token, self.clock.now_ms())
+    }
+
+    /// Whether an account is one of the configuration: it is never stored by itself, and belongs to one tenant too.
+    pub fn configured(&self, id: &str) -> Option<&super::Account> {
+        self.accounts.iter().find(|account| account.id == id)
+    }
+}
+
+/// Whether this tenant may have a sub-account of `parent`: it has that account, and it is no sub-account itself.
+pub async fn is_main(db: &Db, tenant: &str, parent: &str) -> Result<bool, StoreError> {
+    Ok(accounts::find(db, tenant, parent).await?.is_some_and(|account| account.parent.is_none()))
+}
+
+/// Adds an account with its token, in a transaction of the caller's; [`StoreError::Exists`] if some tenant has it.
+pub async fn add(tx: &mut Tx, row: &AccountRow, secret: &SecretRow) -> Result<(), StoreError> {
+    accounts::insert(tx, row).await?;
+    accounts::insert_secret(tx, secret).await
+}
+
+/// Adds a token to an account, in a transaction of the caller's; the others end at `others_end_ms`, unless they end
+/// before. `None`: they stay.
+pub async fn rotate(
+    tx: &mut Tx,
+    tenant: &str,
+    secret: &SecretRow,
+    others_end_ms: Option<Millis>,
+) -> Result<Rotated, StoreError> {
+    let account = &secret.account;
+    if accounts::find(&mut *tx, tenant, account).await?.is_none() {
+        return Ok(Rotated::NoAccount);
+    }
+    let there = accounts::list_secrets(&mut *tx, tenant, account, TOKENS_MAX).await?.len();
+    if i64::try_from(there).unwrap_or(TOKENS_MAX) >= TOKENS_MAX {
+        return Ok(Rotated::Full);
+    }
+    Ok(Rotated::Done { ending: turn(tx, tenant, secret, others_end_ms).await? })
+}
+
+/// The same without asking whether it may be; answers how many tokens have an end now.
+pub async fn turn(
+    tx: &mut Tx,
+    tenant: &str,
+    secret: &SecretRow,
+    others_end_ms: Option<Millis>,
+) -> Result<u64, StoreError> {
+    accounts::insert_secret(tx, secret).await?;
+    match others_end_ms {
+        Some(end_ms) => accounts::expire_secrets_but(tx, tenant, &secret.account, &secret.id, end_ms).await,
+        None => Ok(0),
+    }
+}
+
+/// Far more than anybody rotates at once; each costs a digest per URL where a signature does not verify.
+pub const TOKENS_MAX: i64 = 20;
+/// How long `observe` holds if nothing else is said, and at most.
+pub const OBSERVE_MS: Millis = 7 * crate::domain::time::DAY;
+/// The longest time for `observe`, and for old tokens after a rotation.
+pub const SPAN_MAX_MS: Millis = 30 * crate::domain::time::DAY;
+/// How long the old tokens stay good after a rotation if nothing else is said.
+pub const KEEP_OLD_MS: Millis = crate::domain::time::DAY;

@@ -1,0 +1,394 @@
+//! Provider accounts of a tenant: which there are, how their webhooks are verified, and their tokens, whose texts are
+//! never shown.
+
+mod view;
+
+use super::{
+    Admin, Can, Gateway, Problem, ProblemKind,
+    body::{Json, Query},
+    idempotency::{Post, answer},
+    page::{Limit, List, Page},
+};
+use crate::{
+    config::VerifyMode,
+    directory::{
+        Account, Key,
+        change::{self, KEEP_OLD_MS, OBSERVE_MS, SPAN_MAX_MS, TOKENS_MAX},
+        credentials::{self, Checked},
+    },
+    domain::time::{MINUTE, Millis},
+    fields::{self, Wrong, Wrongs},
+    seal::Owner,
+    store::{
+        StoreError,
+        accounts::{self, AccountRow, SecretRow},
+    },
+    transaction::{self, Done},
+    twilio::sid,
+};
+use actix_web::{
+    HttpResponse,
+    http::StatusCode,
+    web::{Data, Path},
+};
+use rand::RngExt;
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use view::{AccountInFull, AccountView, TokenView, of_configuration, stored};
+
+/// An account to add.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewAccount)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountText {
+    /// The AccountSid.
+    #[schema(example = "AC00000000000000000000000000000001")]
+    sid: String,
+    /// Its auth token. It is stored sealed and never shown.
+    #[schema(min_length = 1, max_length = 512)]
+    token: String,
+    /// The account it is a sub-account of: one of yours.
+    parent: Option<String>,
+}
+
+/// How webhooks of an account are to be verified.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AccountVerify)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyText {
+    /// `enforce`, or `observe`: what does not verify is let in and marked.
+    mode: VerifyMode,
+    /// How long `observe` holds, such as `24h`; `7d` if it is left out, at most `30d`.
+    #[schema(example = "24h")]
+    r#for: Option<String>,
+}
+
+/// A token to go on with.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewToken)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenText {
+    /// The new auth token.
+    #[schema(min_length = 1, max_length = 512)]
+    token: String,
+    /// How long the other stored tokens stay good, such as `24h`, which it is if left out; `0s` to `30d`.
+    #[schema(example = "24h")]
+    keep_old: Option<String>,
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Rows on a page.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The tenant's provider accounts, by id.
+#[utoipa::path(get, path = "/v1/accounts", tag = "accounts", security(("key" = ["admin"])), params(Which), responses(
+    (status = 200, description = "A page of accounts", body = Page<AccountView>),
+    (status = 400, description = "`bad-filter` or `bad-cursor`"),
+))]
+pub(super) async fn list(
+    key: Can<Admin>,
+    Query(which): Query<Which>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    let list = List::of("accounts", "");
+    let after: String = list.position(which.cursor.as_deref())?.unwrap_or_default();
+    let rows = accounts::list(&gateway.db, &key.tenant, &after, which.limit.fetch()).await?;
+    let mut views: Vec<AccountView> = rows.into_iter().map(|row| stored(&gateway, row)).collect();
+    if let Some(configured) = configured(&gateway, &key)
+        && configured.id > after
+        && !views.iter().any(|view| view.id == configured.id)
+    {
+        // Where it is beyond this page, the page is cut before it, and the next one has it.
+        views.push(of_configuration(&gateway, configured));
+        views.sort_by(|a, b| a.id.cmp(&b.id));
+    }
+    let page = list.page(which.limit, views, |view| view.id.clone(), Ok)?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// Adds a provider account with its auth token, if Twilio takes it. Its webhooks are taken at once.
+#[utoipa::path(post, path = "/v1/accounts", tag = "accounts", security(("key" = ["admin"])), request_body = AccountText, responses(
+    (status = 201, description = "The account", body = AccountInFull),
+    (status = 400, description = "`unreadable`"),
+    (status = 409, description = "`already-exists`: you or somebody else has it"),
+    (status = 413, description = "`too-large`"),
+    (status = 415, description = "`unsupported-media-type`"),
+    (status = 422, description = "`invalid-fields`, also if Twilio refuses the token, or `idempotency-mismatch`"),
+    (status = 503, description = "`unavailable`: also if Twilio cannot be asked; see Retry-After"),
+))]
+pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    post.once_json(&gateway, async |posted, text: AccountText| {
+        let (key, now_ms) = (&posted.key, gateway.clock.now_ms());
+        let (row, token) = text.read(&key.tenant, now_ms)?;
+        let taken = || Problem::new(ProblemKind::AlreadyExists, format!("the account {} is taken", row.id));
+        if gateway.directory.configured(&row.id).is_some_and(|account| account.tenant != key.tenant) {
+            return Err(taken());
+        }
+        let parent = configured(&gateway, key).map(|account| account.id.as_str()).filter(|id| *id != row.id);
+        if let Some(wanted) = row.parent.as_deref().filter(|wanted| Some(*wanted) != parent)
+            && !change::is_main(&gateway.db, &key.tenant, wanted).await?
+        {
+            return Err(Problem::field("parent", "is no main account of yours; add it first"));
+        }
+        check(&gateway, &row, &token).await?;
+        let secret = seal(&gateway, &row.tenant, &row.id, &token)?;
+        let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
+            change::add(tx, &row, &secret).await?;
+            let account =
+                AccountInFull { account: stored(&gateway, row.clone()), tokens: vec![TokenView::from(secret.clone())] };
+            Ok(Done { value: answer(StatusCode::CREATED, &account), journal: Vec::new() })
+        });
+        let answered = answered.await.map_err(|error| match error {
+            StoreError::Exists(_) => taken(),
+            error => error.into(),
+        })?;
+        refresh(&gateway).await;
+        tracing::info!(account = row.id, tenant = row.tenant, by = key.id, "added a provider account");
+        Ok(answered)
+    })
+    .await
+}
+
+/// One account, with its tokens.
+#[utoipa::path(get, path = "/v1/accounts/{id}", operation_id = "get", tag = "accounts", security(("key" = ["admin"])),
+    params(("id" = String, Path, description = "The AccountSid")),
+    responses((status = 200, description = "The account", body = AccountInFull), (status = 404, description = "`not-found`")))]
+pub(super) async fn load(key: Can<Admin>, id: Path<String>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(in_full(&gateway, &key, &id).await?))
+}
+
+/// Says what happens to webhooks of an account that do not verify. On other nodes it holds within 60 seconds.
+#[utoipa::path(put, path = "/v1/accounts/{id}/verify", tag = "accounts", security(("key" = ["admin"])), request_body = VerifyText,
+    params(("id" = String, Path, description = "The AccountSid")),
+    responses(
+        (status = 200, description = "The account", body = AccountInFull),
+        (status = 400, description = "`unreadable`"),
+        (status = 404, description = "`not-found`"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`invalid-fields`"),
+    ))]
+pub(super) async fn verify(
+    key: Can<Admin>,
+    id: Path<String>,
+    Json(text): Json<VerifyText>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    let given = text.r#for.as_deref();
+    let until_ms = match text.mode {
+        VerifyMode::Observe => {
+            Some(gateway.clock.now_ms() + span("for", given, OBSERVE_MS, MINUTE).map_err(Problem::from)?)
+        }
+        VerifyMode::Enforce if given.is_some() => return Err(Problem::field("for", "is for observe only")),
+        VerifyMode::Enforce => None,
+    };
+    require_stored(&gateway, &key, &id).await?;
+    transaction::run(&gateway.db, async |tx| {
+        let value = accounts::set_verify(tx, &key.tenant, &id, Some(text.mode.as_str()), until_ms).await?;
+        Ok(Done { value, journal: Vec::new() })
+    })
+    .await?;
+    refresh(&gateway).await;
+    tracing::info!(account = *id, mode = text.mode.as_str(), by = key.id, "changed how webhooks are verified");
+    Ok(HttpResponse::Ok().json(in_full(&gateway, &key, &id).await?))
+}
+
+/// Gives an account a new token, which verifies at once; the others stay good for a while.
+#[utoipa::path(post, path = "/v1/accounts/{id}/rotate", tag = "accounts", security(("key" = ["admin"])), request_body = TokenText,
+    params(("id" = String, Path, description = "The AccountSid")),
+    responses(
+        (status = 200, description = "The account", body = AccountInFull),
+        (status = 400, description = "`unreadable`"),
+        (status = 404, description = "`not-found`"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
+    ))]
+pub(super) async fn rotate(
+    post: Post<Admin>,
+    id: Path<String>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    post.once_json(&gateway, async |posted, text: TokenText| {
+        let key = &posted.key;
+        let mut wrongs = Wrongs::default();
+        let token = wrongs.take(token(&text.token));
+        let keep_ms = wrongs.take(span("keep_old", text.keep_old.as_deref(), KEEP_OLD_MS, 0));
+        let (token, keep_ms) = wrongs.settle(token.zip(keep_ms))?;
+        let row = require_stored(&gateway, key, &id).await?;
+        let there = accounts::list_secrets(&gateway.db, &key.tenant, &id, TOKENS_LISTED).await?.len();
+        if i64::try_from(there).unwrap_or(TOKENS_MAX) >= TOKENS_MAX {
+            let message = format!("would be one more than the {TOKENS_MAX} an account may have; delete one");
+            return Err(Problem::field("token", message));
+        }
+        let secret = seal(&gateway, &key.tenant, &id, &token)?;
+        let until_ms = gateway.clock.now_ms() + keep_ms;
+        let rotated = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
+            change::turn(tx, &key.tenant, &secret, Some(until_ms)).await?;
+            let tokens = accounts::list_secrets(&mut *tx, &key.tenant, &id, TOKENS_LISTED).await?;
+            let tokens = tokens.into_iter().map(TokenView::from).collect();
+            let account = AccountInFull { account: stored(&gateway, row.clone()), tokens };
+            Ok(Done { value: answer(StatusCode::OK, &account), journal: Vec::new() })
+        });
+        let rotated = rotated.await?;
+        refresh(&gateway).await;
+        tracing::info!(account = *id, token = secret.id, by = key.id, "gave an account a new token");
+        Ok(rotated)
+    })
+    .await
+}
+
+/// Deletes a stored token. On other nodes it verifies nothing within 60 seconds.
+#[utoipa::path(delete, path = "/v1/accounts/{id}/tokens/{token}", tag = "accounts", security(("key" = ["admin"])),
+    params(("id" = String, Path, description = "The AccountSid"), ("token" = String, Path, description = "The token's id")),
+    responses((status = 204, description = "It is gone"), (status = 404, description = "`not-found`")))]
+pub(super) async fn delete_token(
+    key: Can<Admin>,
+    path: Path<(String, String)>,
+    gateway: Data<Gateway>,
+) -> Result<HttpResponse, Problem> {
+    let (id, token) = path.into_inner();
+    require_stored(&gateway, &key, &id).await?;
+    let plain = !token.chars().any(char::is_control);
+    let gone = transaction::run(&gateway.db, async |tx| {
+        let value = if plain { accounts::delete_secret(tx, &key.tenant, &id, &token).await? } else { 0 };
+        Ok(Done { value, journal: Vec::new() })
+    });
+    if gone.await? == 0 {
+        return Err(Problem::not_found("token", &token));
+    }
+    refresh(&gateway).await;
+    tracing::info!(account = id, token, by = key.id, "deleted a token");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Twilio must take the token: else anybody could claim an account whose sid he has seen.
+async fn check(gateway: &Gateway, row: &AccountRow, token: &SecretString) -> Result<(), Problem> {
+    let seed = gateway.with_rng(|rng| rng.random());
+    match credentials::check(&gateway.config.twilio.api_base, &row.id, token, seed).await {
+        Checked::Good { owner } if row.parent.is_some() && owner.is_some() && row.parent != owner => {
+            Err(Problem::field("parent", "is not the account that Twilio names as its owner"))
+        }
+        Checked::Good { .. } => Ok(()),
+        Checked::Refused(why) => {
+            tracing::warn!(account = row.id, "refused to add an account: failed to {why}");
+            Err(Problem::field("token", "is refused by Twilio: it is not the auth token of this account"))
+        }
+        Checked::Unavailable(why) => {
+            tracing::error!(account = row.id, "an account was not added and answered 503: failed to {why}");
+            Err(Problem::new(
+                ProblemKind::Unavailable,
+                "Twilio cannot be asked about the account now; try again shortly",
+            ))
+        }
+    }
+}
+
+/// The account of the configuration, if it is this tenant's.
+fn configured<'a>(gateway: &'a Gateway, key: &Key) -> Option<&'a Account> {
+    let sid = gateway.config.twilio.account_sid.as_deref()?;
+    gateway.directory.configured(sid).filter(|account| account.tenant == key.tenant)
+}
+
+async fn find(gateway: &Gateway, key: &Key, id: &str) -> Result<Option<AccountRow>, Problem> {
+    if id.chars().any(char::is_control) {
+        return Ok(None);
+    }
+    Ok(accounts::find(&gateway.db, &key.tenant, id).await?)
+}
+
+async fn require_stored(gateway: &Gateway, key: &Key, id: &str) -> Result<AccountRow, Problem> {
+    if let Some(row) = find(gateway, key, id).await? {
+        return Ok(row);
+    }
+    if configured(gateway, key).is_some_and(|account| account.id == id) {
+        let detail =
+            format!("{id} is configured by TWILIO_ACCOUNT_SID and not stored; POST /v1/accounts stores it too");
+        return Err(Problem::new(ProblemKind::NotFound, detail));
+    }
+    Err(Problem::not_found("account", id))
+}
+
+async fn in_full(gateway: &Gateway, key: &Key, id: &str) -> Result<AccountInFull, Problem> {
+    match (find(gateway, key, id).await?, configured(gateway, key).filter(|account| account.id == id)) {
+        (Some(row), _) => {
+            let tokens = accounts::list_secrets(&gateway.db, &key.tenant, id, TOKENS_LISTED).await?;
+            Ok(AccountInFull {
+                account: stored(gateway, row),
+                tokens: tokens.into_iter().map(TokenView::from).collect(),
+            })
+        }
+        (None, Some(account)) => Ok(AccountInFull { account: of_configuration(gateway, account), tokens: Vec::new() }),
+        (None, None) => Err(Problem::not_found("account", id)),
+    }
+}
+
+impl AccountText {
+    fn read(self, tenant: &str, now_ms: Millis) -> Result<(AccountRow, SecretString), Vec<Wrong>> {
+        let mut wrongs = Wrongs::default();
+        let shape = |field: &str, text: String| match sid::ACCOUNT.fits(&text) {
+            true => Ok(text),
+            false => Err(Wrong::new(field, format!("is not {}", sid::ACCOUNT.allowed))),
+        };
+        let id = wrongs.take(shape("sid", self.sid));
+        let parent = wrongs.take(self.parent.map(|parent| shape("parent", parent)).transpose());
+        let token = wrongs.take(token(&self.token));
+        let made = (|| {
+            let row = AccountRow {
+                id: id?,
+                tenant: tenant.to_owned(),
+                provider: "twilio".to_owned(),
+                verify: None,
+                verify_until_ms: None,
+                created_ms: now_ms,
+                parent: parent?,
+            };
+            Some((row, token?))
+        })();
+        wrongs.settle(made)
+    }
+}
+
+fn token(text: &str) -> Result<SecretString, Wrong> {
+    // The value is never in the message.
+    fields::line("token", text, 1..=TOKEN_BYTES_MAX)?;
+    match text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.into()),
+        false => Err(Wrong::new("token", "has other characters than visible ASCII without spaces")),
+    }
+}
+
+fn span(field: &str, given: Option<&str>, default_ms: Millis, least_ms: Millis) -> Result<Millis, Wrong> {
+    let Some(text) = given else { return Ok(default_ms) };
+    let read = humantime::parse_duration(text).ok().and_then(|span| i64::try_from(span.as_millis()).ok());
+    read.filter(|ms| (least_ms..=SPAN_MAX_MS).contains(ms)).ok_or_else(|| {
+        let least = if least_ms == 0 { "0s" } else { "1m" };
+        Wrong::new(field, format!("is not a duration such as 24h, from {least} to 30d"))
+    })
+}
+
+fn seal(gateway: &Gateway, tenant: &str, account: &str, token: &SecretString) -> Result<SecretRow, Problem> {
+    let sealed = gateway.with_rng(|rng| gateway.directory.seal_token(rng, Owner { tenant, account }, token));
+    sealed.map_err(|error| Problem::internal(&error))
+}
+
+/// A node that cannot read what it has just written finds it within the age of its snapshot.
+async fn refresh(gateway: &Gateway) {
+    if let Err(error) = gateway.directory.refresh().await {
+        tracing::warn!("a change of the accounts takes effect within 60 s: failed to {error}");
+    }
+}
+
+const TOKEN_BYTES_MAX: usize = 512;
+/// More than an account may have.
+const TOKENS_LISTED: i64 = 1_000;
