@@ -37,7 +37,7 @@ pub struct Sorted<'a> {
     pub bad: Vec<Bad<'a>>,
     /// Tests of the sink.
     pub tests: usize,
-    /// The types of what says nothing of a call's state, the first [`FOREIGN_SHOWN_MAX`].
+    /// The types of what says nothing of a call's state, the first `FOREIGN_SHOWN_MAX`.
     pub foreign: BTreeSet<String>,
 }
 

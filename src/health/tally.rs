@@ -307,7 +307,7 @@ fn tells_endings(source: &str) -> bool {
     ENDING_SOURCES.contains(&source)
 }
 
-/// See [`tells_endings`]; `store::health::list_silent` names the same.
+/// See `tells_endings`; `store::health::list_silent` names the same.
 pub const ENDING_SOURCES: &[&str] = &["twilio/status", "twilio/events"];
 /// The direction of a leg that never told one, such as one that was imported.
 pub const UNKNOWN_DIRECTION: &str = "unknown";

@@ -3,7 +3,7 @@
 //! [`Quarantine::keep`] is the one way in. Strangers reach it, so it must cost the gateway little: what is refused goes
 //! through a short queue, one for known and one for unknown accounts, and [`Keeper`] writes what waits in one
 //! transaction, with a pause between two. What does not fit into the queue is counted and forgotten. The table is bounded
-//! in rows, bytes and age (`docs/decisions/0007-quarantine.md`).
+//! in rows, bytes and age (`docs/decisions/0008-quarantine.md`).
 
 mod explain;
 mod judge;

@@ -1,7 +1,7 @@
 //! A webhook while it is being read: what is there, what is missing, what cannot be right.
 //!
 //! Twilio signs what it sends, but a signature says nothing about sense: a value that cannot be right is left out and
-//! named in [`Reading::noted`], and the rest counts without it. Only what makes the webhook nobody's (no call, no
+//! named in `Reading::noted`, and the rest counts without it. Only what makes the webhook nobody's (no call, no
 //! account, no status) is [`Unreadable`].
 
 use super::{

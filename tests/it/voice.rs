@@ -11,7 +11,12 @@ use crate::{
 };
 use onhook::{
     directory::Scope,
-    twilio::{callback_url::OVERRIDES, form::Form, signature},
+    twilio::{
+        callback_url::OVERRIDES,
+        form::Form,
+        lint::{self, Expect},
+        signature,
+    },
 };
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -67,12 +72,14 @@ fn url(door: &str, query: &str) -> String {
     format!("{PUBLIC_URL}/webhooks/twilio/{door}{mark}{query}")
 }
 
-/// The TwiML of an answer that must be one.
+/// The TwiML of an answer that must be one, and such that our own linter has nothing to say.
 async fn twiml(response: Response) -> Element {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/xml; charset=utf-8");
     assert_eq!(response.headers()["cache-control"], "no-store");
-    let root = Element::parse(&response.text().await.unwrap());
+    let text = response.text().await.unwrap();
+    assert_eq!(lint::twiml(&text, &Expect::default()), [], "{text}");
+    let root = Element::parse(&text);
     assert_eq!((root.name.as_str(), root.attributes.len()), ("Response", 0));
     root
 }

@@ -23,7 +23,7 @@ pub struct Played {
 impl Played {
     /// Plays it, in no time: the double's clock is turned by hand, and everything lies in the past.
     pub async fn play(api: &Api, token: &SecretString) -> Result<Self> {
-        let lead = Lead { id: "lead-uma".into(), name: "Uma Upstairs".into(), phone: CUSTOMER.into() };
+        let lead = Lead { id: "lead-zoe".into(), name: "Zoe Next-Door".into(), phone: CUSTOMER.into() };
         api.put_lead(&lead).await?;
         api.put("/v1/voice", &json!({ "caller_id": NUMBER })).await?;
         let clock = ManualClock::new(SystemClock.now_ms() - LENGTH_MS);
@@ -98,7 +98,7 @@ fn twilio(public: &str, token: &SecretString) -> Double {
         account_sid: ACCOUNT_SID.to_owned(),
         friendly_name: "softphone".to_owned(),
         hooks: Voice {
-            voice: Some(Hook::post(format!("{public}/webhooks/twilio/voice?lead_id=lead-uma&user_id=ann#rc=5&rp=all"))),
+            voice: Some(Hook::post(format!("{public}/webhooks/twilio/voice?lead_id=lead-zoe&user_id=ann#rc=5&rp=all"))),
             fallback: None,
             status_callback: Some(Hook::post(format!("{public}{STATUS_PATH}#rc=5&rp=all"))),
         },
