@@ -115,6 +115,17 @@ impl Parameters {
         }
     }
 
+    /// What its user wrote into the URL. By GET everything is in one query string, Twilio's part behind the user's
+    /// (`usage/webhooks/getting-started-twilio-webhooks`): what a device calls `lead_id` or `connect` stands behind the
+    /// first name of Twilio's, all of which begin with a capital, and is not the user's word.
+    pub fn own(&self) -> Cow<'_, Form> {
+        let of_twilio = |name: &[u8]| name.first().is_some_and(u8::is_ascii_uppercase);
+        match self.method {
+            Method::Get => Cow::Owned(self.query.before(of_twilio)),
+            Method::Post => Cow::Borrowed(&self.query),
+        }
+    }
+
     /// The account a webhook claims to be of. Nothing is proved by it: it chooses the tokens to verify with.
     pub fn account_sid(&self) -> Option<Cow<'_, str>> {
         self.of_twilio().first("AccountSid")
@@ -159,7 +170,7 @@ impl Said {
 
 /// Reads what came through a door that takes forms. `received_ms` is when it first reached us.
 pub fn read(door: Door, parameters: &Parameters, received_ms: Millis) -> Result<Said, Unreadable> {
-    let (twilio, query) = (parameters.of_twilio(), &parameters.query);
+    let (twilio, query) = (parameters.of_twilio(), &*parameters.own());
     match door {
         Door::Status => read_status(twilio, query, received_ms),
         Door::Voice | Door::Whisper => read_voice(twilio, query, received_ms),

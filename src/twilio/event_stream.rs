@@ -8,12 +8,13 @@
 use super::{
     alert::{Alert, part, shown},
     amd::read_amd,
+    dial::read_dial,
     door::Said,
     form::Form,
     reading::{Unreadable, shortened},
     recording::read_recording,
     sid,
-    signal::read_status,
+    signal::{read_status, read_voice},
     signature::{BODY_SHA256, BodyHash, body_sha256},
 };
 use crate::domain::time::{self, Millis};
@@ -92,17 +93,19 @@ pub fn read_entry(raw: &[u8], received_ms: Millis) -> Result<Entry, Unreadable> 
     };
     // Before it was `status-callback`, it was `webhook.status-callback`.
     let topic = kind.strip_prefix("com.twilio.").unwrap_or(kind).replacen("voice.webhook.", "voice.", 1);
+    let webhook = Webhook::of(&event);
     let read = match topic.as_str() {
         "eventstreams.test-event" => return Ok(Entry::Test),
         topic if topic.starts_with("voice.status-callback.call.") => read_status,
-        // It says how far the call is, and here also when.
-        "voice.twiml.call.requested" => read_status,
+        // What came of a `<Dial>` is asked of the call that dialed, perhaps long after that was answered: the moment of
+        // a request for TwiML is never the moment of a status.
+        "voice.twiml.call.requested" if webhook.parameters.contains_key("DialCallStatus") => read_dial,
+        "voice.twiml.call.requested" => read_voice,
         topic if topic.starts_with("voice.status-callback.amd.") => read_amd,
         topic if topic.starts_with("voice.status-callback.recording.") => read_recording,
         topic if topic.starts_with("error-logs.") => return read_alert(&event),
         _ => return Ok(Entry::Foreign { kind: shortened(kind).to_owned() }),
     };
-    let webhook = Webhook::of(&event);
     let account = webhook.parameters.get("AccountSid").cloned().unwrap_or_default();
     let said = read(&webhook.form()?, &webhook.query()?, received_ms)?;
     Ok(Entry::Said { account, said })

@@ -99,6 +99,13 @@ impl Form {
         })
     }
 
+    /// The parameters that stand before the first one whose name is such a one.
+    #[must_use]
+    pub fn before(&self, is_such: impl Fn(&[u8]) -> bool) -> Self {
+        let count = self.pairs().take_while(|(name, _)| !is_such(name)).count();
+        Self { decoded: self.decoded.clone(), spans: self.spans.iter().take(count).copied().collect() }
+    }
+
     /// Whether there are no parameters at all.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()

@@ -10,7 +10,7 @@ use super::{
     reading::{CALL_SECONDS_MAX, Reading, SEQUENCE_MAX, Unreadable, shortened},
 };
 use crate::domain::{
-    signal::{Claim, Signal, Told, Witness},
+    signal::{Claim, Field, Signal, Told, Witness},
     state::{HangupCause, Live, Outcome},
     time::Millis,
 };
@@ -29,10 +29,18 @@ pub(super) fn read_status(parameters: &Form, query: &Form, received_ms: Millis) 
 
 /// Reads a request for TwiML: of a call that came in or was answered, or of a dialed leg before it is bridged (the
 /// `url` of a `<Number>`). It says how far its leg is, not since when, and it is not numbered.
+///
+/// What an app gives to the Voice SDK (and a SIP telephone to its address) comes as parameters among Twilio's own. So
+/// of a call that a device placed nothing is read that Twilio itself would not send: the device has no parent, nobody
+/// answered it, and nothing is recorded yet.
 pub(super) fn read_voice(parameters: &Form, query: &Form, received_ms: Millis) -> Result<Said, Unreadable> {
     let mut reading = Reading::new(parameters, query);
     let mut signal = reading.call_signal(UNTOLD, received_ms)?;
-    signal.details.extend(reading.recording());
+    if parameters.first("From").is_some_and(|from| is_device(&from)) {
+        signal.details.retain(|field, _| !matches!(field, Field::ParentId | Field::AnsweredBy));
+    } else {
+        signal.details.extend(reading.recording());
+    }
     Ok(reading.said(signal.leg.provider_id.clone(), vec![signal]))
 }
 
@@ -99,6 +107,11 @@ fn failure(sip_response_code: Option<&str>) -> HangupCause {
         Some("403" | "433" | "603" | "607" | "608") => HangupCause::Rejected,
         _ => HangupCause::Failed,
     }
+}
+
+/// Whether an address is a client's or a SIP telephone's.
+pub(super) fn is_device(address: &str) -> bool {
+    ["client:", "sip:", "sips:"].iter().any(|scheme| address.starts_with(scheme))
 }
 
 /// Neither a time nor a sequence number.

@@ -92,7 +92,7 @@ pub fn whisper(settings: &Settings) -> Result<String, TwimlError> {
 
 /// Which number's settings a whisper is of, as the URL says that we wrote; `None`: the tenant's.
 pub fn whispers_for(parameters: &Parameters) -> Option<E164> {
-    parameters.query.first(NUMBER).and_then(|number| E164::of_address(&number))
+    parameters.own().first(NUMBER).and_then(|number| E164::of_address(&number))
 }
 
 /// Who of those wanted is dialed, and who not.

@@ -10,7 +10,7 @@ use crate::{
         state::Direction,
         tariff::{Tariff, tariff},
     },
-    twilio::{callback_url::Correlation, door::Parameters},
+    twilio::{callback_url::Correlation, door::Parameters, signal::is_device},
 };
 
 /// What a request for TwiML says about its call.
@@ -49,16 +49,16 @@ impl VoiceRequest {
         let twilio = parameters.of_twilio();
         let text = |name: &str| twilio.first(name).unwrap_or_default().into_owned();
         let (from, to) = (text("From"), text("To"));
-        let is_address = |text: &str| ["client:", "sip:", "sips:"].iter().any(|scheme| text.starts_with(scheme));
         let origin = match text("Direction").parse() {
             Ok(Direction::OutboundApi | Direction::OutboundDial) => Origin::Ours,
-            _ if is_address(&from) => Origin::Device,
+            _ if is_device(&from) => Origin::Device,
             _ => Origin::Network,
         };
-        let named = parameters.query.pairs().filter(|(name, _)| *name == b"connect");
+        let own = parameters.own();
+        let named = own.pairs().filter(|(name, _)| *name == b"connect");
         let named = named.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
         let connect = named.flat_map(|list| list.split(',').map(plus).collect::<Vec<_>>()).collect();
-        let correlation = Correlation::of_query(&parameters.query);
+        let correlation = Correlation::of_query(&own);
         Self { call: text("CallSid"), from, to, origin, ringing: text("CallStatus") == "ringing", connect, correlation }
     }
 

@@ -4,7 +4,7 @@ use crate::support::xml::Element;
 use onhook::twilio::{
     callback_url::{CallbackUrls, Correlation, OVERRIDES},
     dialing::{Outcome, Refusal, Settings, Target, VoiceRequest, answer},
-    door::{Method, Parameters},
+    door::{self, Door, Method, Parameters},
     form::Form,
     twiml::BYTES_MAX,
 };
@@ -15,6 +15,32 @@ fn request(query: &[(&str, &str)], body: &[(&str, &str)]) -> VoiceRequest {
     let encoded = |pairs: &[(&str, &str)]| serde_urlencoded::to_string(pairs).unwrap();
     let (query, body) = (encoded(query), encoded(body));
     VoiceRequest::read(&Parameters::parse(Method::Post, query.as_bytes(), body.as_bytes()).unwrap())
+}
+
+/// By GET everything is in one query string: what a device added stands behind the first name of Twilio's.
+#[test]
+fn by_get_only_the_url_itself_names_targets_and_leads() {
+    let read = |query: &str| VoiceRequest::read(&Parameters::parse(Method::Get, query.as_bytes(), b"").unwrap());
+    let twilio = "AccountSid=AC1&CallSid=CA1&CallStatus=ringing&Direction=inbound&From=client%3Aann&To=x";
+    let own = "connect=client:bob&connect=client:eve&user_id=7";
+    let added = "connect=%2B14155550111&lead_id=lead-9&user_id=8";
+    let request = read(&format!("{own}&{twilio}&{added}"));
+    assert_eq!(request.connect, ["client:bob", "client:eve"]);
+    assert_eq!(request.from, "client:ann");
+    let alone = read(&format!("{own}&{twilio}"));
+    assert_eq!(request.correlation, alone.correlation);
+    assert_eq!(read(&format!("{twilio}&{added}")).connect, [] as [&str; 0]);
+    let said = door::read(
+        Door::Voice,
+        &Parameters::parse(
+            Method::Get,
+            format!("CallSid=CA{0:032}&AccountSid=AC{0:032}&CallStatus=ringing&lead_id=lead-9", 1).as_bytes(),
+            b"",
+        )
+        .unwrap(),
+        0,
+    );
+    assert_eq!(said.unwrap().signals[0].link, None);
 }
 
 const INBOUND: [(&str, &str); 4] =

@@ -78,6 +78,20 @@ fn a_request_for_twiml_may_say_much_more() {
     );
 }
 
+/// What an app gives to the Voice SDK comes as parameters among Twilio's own.
+#[test]
+fn what_a_device_adds_is_not_taken_for_twilios_word() {
+    let added = format!(
+        "ParentCallSid={CHILD}&AnsweredBy=human&RecordingUrl=https://api.twilio.com/RE1&RecordingDuration=9&CallStatus=ringing"
+    );
+    for from in ["client%3Aann", "sip%3Aann%40a.example", "sips%3Aann%40a.example"] {
+        let details = one(read(Door::Voice, "", &format!("From={from}&{added}")).unwrap()).details;
+        assert_eq!(details.keys().copied().collect::<Vec<_>>(), [Field::From], "{from}");
+    }
+    let details = one(read(Door::Voice, "", &format!("From=%2B14155550199&{added}")).unwrap()).details;
+    assert_eq!(details.len(), 5, "{details:?}");
+}
+
 #[test]
 fn every_dial_status_is_an_ending_of_the_dialed_leg() {
     for (status, claim) in [
