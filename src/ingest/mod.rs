@@ -27,8 +27,14 @@ use crate::{
     },
 };
 use sha2::{Digest, Sha256};
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Sleep,
+};
 
 /// The settings that decide what a signal leads to.
 #[derive(Clone, Copy, Debug)]
@@ -163,19 +169,29 @@ impl Ingest {
 
     /// Submits and waits until it is durable. Dropping the future does not take the submission back.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
-        Self::answer(self.queue_up(submission)?).await
+        Self::answer(self.queue_up(submission)?, pin!(tokio::time::sleep(ANSWER_WITHIN))).await
     }
 
     /// Submits several at once, so that they share transactions, and waits until each is durable or has failed.
-    /// In the order given; at most [`AT_ONCE_MAX`] wait at a time, so that others find a place in the queue.
-    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, SubmitError>> {
+    /// In the order given; at most [`AT_ONCE_MAX`] wait at a time, so that others find a place in the queue. `within`
+    /// counts for all together: what has no answer then has failed, and what was not queued up by then never is.
+    pub async fn submit_all(
+        &self,
+        submissions: Vec<Submission>,
+        within: Duration,
+    ) -> Vec<Result<Submitted, SubmitError>> {
         let mut results = Vec::with_capacity(submissions.len());
         let mut left = submissions.into_iter().peekable();
+        let mut over = pin!(tokio::time::sleep(within));
         while left.peek().is_some() {
-            let waiting: Vec<_> = left.by_ref().take(AT_ONCE_MAX).map(|one| self.queue_up(one)).collect();
+            let waiting: Vec<_> = left
+                .by_ref()
+                .take(AT_ONCE_MAX)
+                .map(|one| if over.is_elapsed() { Err(late()) } else { self.queue_up(one) })
+                .collect();
             for answered in waiting {
                 results.push(match answered {
-                    Ok(answered) => Self::answer(answered).await,
+                    Ok(answered) => Self::answer(answered, over.as_mut()).await,
                     Err(error) => Err(error),
                 });
             }
@@ -192,11 +208,11 @@ impl Ingest {
         Ok(answered)
     }
 
-    async fn answer(answered: Answered) -> Result<Submitted, SubmitError> {
-        match tokio::time::timeout(ANSWER_WITHIN, answered).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(SubmitError::Stopped),
-            Err(_) => Err(SubmitError::Unavailable(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+    async fn answer(answered: Answered, over: Pin<&mut Sleep>) -> Result<Submitted, SubmitError> {
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or(Err(SubmitError::Stopped)),
+            () = over => Err(late()),
         }
     }
 
@@ -206,6 +222,10 @@ impl Ingest {
     }
 }
 
+fn late() -> SubmitError {
+    SubmitError::Unavailable("no answer in time".to_owned())
+}
+
 pub use writer::Parts;
 
 /// More than this many waiting submissions are refused with 503.
@@ -213,6 +233,6 @@ pub const QUEUE_MAX: usize = 4096;
 /// How many of the submissions of one request wait at a time: as many as one transaction takes.
 pub const AT_ONCE_MAX: usize = 256;
 /// Twilio gives up after 15 s; an answer must have left before that.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// 128 bits of the digest.
 const ID_HEX_LEN: usize = 32;

@@ -13,13 +13,13 @@ use onhook::{
         signal::{Claim, Field, Link, LinkRank, Signal, Told, Witness},
         state::{HangupCause, Live, Outcome},
     },
-    ingest::{Ingest, Parts, Received, Reread, Rules, Submission, Submitted},
+    ingest::{AT_ONCE_MAX, Ingest, Parts, Received, Reread, Rules, Submission, SubmitError, Submitted},
     store::{Db, calls, contacts, deliveries, outbox, signals},
     telemetry::Metrics,
 };
 use rand::{SeedableRng, rngs::StdRng};
 use sqlx::Executor;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 on_both!(
     copies_within_one_batch_count_once,
@@ -32,6 +32,30 @@ on_both!(
 );
 
 pub const CALL: &str = "CA00000000000000000000000000000042";
+
+/// One request waits once, however much it brings.
+#[tokio::test]
+async fn submissions_of_one_request_have_one_deadline() {
+    let at = TestDatabase::sqlite().await;
+    let (ingest, _never_runs) = Ingest::new(Parts {
+        db: at.db.clone(),
+        clock: ManualClock::new(START_MS).shared(),
+        rng: StdRng::seed_from_u64(1),
+        rules: rules(),
+        metrics: Metrics::new(),
+    });
+    let nothing = || Submission {
+        tenant: "default".into(),
+        provider: "twilio",
+        delivery: None,
+        signals: Vec::new(),
+        ask: Vec::new(),
+    };
+    let results = ingest.submit_all((0..600).map(|_| nothing()).collect(), Duration::from_millis(100)).await;
+    assert_eq!(results.len(), 600);
+    assert!(results.iter().all(|result| matches!(result, Err(SubmitError::Unavailable(_)))), "{results:?}");
+    assert_eq!(ingest.waiting(), AT_ONCE_MAX, "what had to wait for the first ones is not queued up any more");
+}
 
 /// A door with a writer of its own, as another node would have.
 pub fn node(db: &Db, seed: u64) -> (Ingest, ManualClock) {

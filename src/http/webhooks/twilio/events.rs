@@ -8,7 +8,7 @@ use super::{Arrived, arrive, count, tell, unreadable};
 use crate::{
     event_batch::{Bad, Batch, SortError},
     http::{Gateway, Problem, ProblemKind},
-    ingest::{Submission, Submitted},
+    ingest::{ANSWER_WITHIN, Submission, Submitted},
     quarantine::Reason,
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{door::Door, event_stream::BatchError},
@@ -84,7 +84,7 @@ async fn submissions_of(arrived: &Arrived, gateway: &Gateway) -> Result<Vec<Subm
 /// Submits what a batch says, and counts each event.
 async fn submit(submissions: Vec<Submission>, gateway: &Gateway) -> Result<(), Problem> {
     let mut failed = None;
-    for result in gateway.ingest.submit_all(submissions).await {
+    for result in gateway.ingest.submit_all(submissions, ANSWER_WITHIN).await {
         let result: Result<Submitted, Problem> = result.map_err(Problem::from);
         count(gateway, Door::Events, result.as_ref().map(|submitted| Some(*submitted)));
         failed = failed.or(result.err());
