@@ -1,10 +1,11 @@
 //! A batch of Event Streams as submissions: for the door it comes in by, and for whoever takes it out of quarantine.
 //!
-//! Each event is a delivery of its own. What cannot be read is named with its reason and does not keep the rest away.
+//! Each event is a delivery of its own. What cannot be taken is named with its reason and does not keep the rest away.
 
 use crate::{
+    config::VerifyMode,
     directory::{Account, Directory, Unavailable},
-    domain::time::Millis,
+    domain::{refusal::Reason, time::Millis},
     ingest::{Received, Submission},
     twilio::{
         door::{Door, Method, Said},
@@ -26,6 +27,17 @@ pub struct Batch<'a> {
     pub verified: bool,
     /// When it first came.
     pub received_ms: Millis,
+    /// What counts for accounts now.
+    pub today: Today,
+}
+
+/// What decides whether an account is in `observe`.
+#[derive(Clone, Copy, Debug)]
+pub struct Today {
+    /// The time.
+    pub now_ms: Millis,
+    /// How accounts that say nothing else are verified.
+    pub verify: VerifyMode,
 }
 
 /// A batch that was read.
@@ -57,8 +69,14 @@ pub struct Good<'a> {
 pub struct Bad<'a> {
     /// Its raw bytes.
     pub raw: &'a [u8],
-    /// Why, for the person on call.
-    pub reason: String,
+    /// The account it is of, if it is read that far.
+    pub account: Option<String>,
+    /// What it speaks of, if it is read that far: a call, or a report of the Debugger.
+    pub call: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// The same, for the person on call.
+    pub detail: String,
 }
 
 /// Why nothing of a batch can be taken now.
@@ -72,6 +90,9 @@ pub enum SortError {
     Accounts(#[from] Unavailable),
 }
 
+/// Why an event is not taken.
+type Refusal = (Reason, String);
+
 impl<'a> Batch<'a> {
     /// Reads every event.
     pub async fn sort(&self, directory: &Directory) -> Result<Sorted<'a>, SortError> {
@@ -80,12 +101,10 @@ impl<'a> Batch<'a> {
             let raw = raw.get().as_bytes();
             match event_stream::read_entry(raw, self.received_ms) {
                 Ok(Entry::Said { account, said }) => match self.owner(&account, directory).await? {
-                    Some(owner) => sorted.good.push(Good { raw, owner, said }),
-                    None => {
-                        let reason = format!(
-                            "the event is of the account {account:?}, which is none of the tenant that owns the sink"
-                        );
-                        sorted.bad.push(Bad { raw, reason });
+                    Ok(owner) => sorted.good.push(Good { raw, owner, said }),
+                    Err((reason, detail)) => {
+                        let (account, call) = (Some(account), Some(said.provider_id));
+                        sorted.bad.push(Bad { raw, account, call, reason, detail });
                     }
                 },
                 Ok(Entry::Test) => sorted.tests += 1,
@@ -93,19 +112,34 @@ impl<'a> Batch<'a> {
                     sorted.foreign.insert(kind);
                 }
                 Ok(Entry::Foreign { .. }) => {}
-                Err(error) => sorted.bad.push(Bad { raw, reason: format!("failed to {error}") }),
+                Err(error) => {
+                    let (reason, detail) = (Reason::BadEntry, format!("failed to {error}"));
+                    sorted.bad.push(Bad { raw, account: None, call: None, reason, detail });
+                }
             }
         }
         Ok(sorted)
     }
 
-    /// The account of an event: the one that is verified, or another one of the same tenant.
-    async fn owner(&self, sid: &str, directory: &Directory) -> Result<Option<Arc<Account>>, Unavailable> {
-        if sid == self.account.id {
-            return Ok(Some(self.account.clone()));
-        }
-        let owner = directory.account(sid).await?;
-        Ok(owner.filter(|owner| owner.provider == "twilio" && owner.tenant == self.account.tenant))
+    /// The account of an event: the one that is verified, or another one of the same tenant. Of a batch that does not
+    /// verify only who is itself in `observe` is let in: nobody proved that he may speak for the others.
+    async fn owner(&self, sid: &str, directory: &Directory) -> Result<Result<Arc<Account>, Refusal>, Unavailable> {
+        let owner = if sid == self.account.id { Some(self.account.clone()) } else { directory.account(sid).await? };
+        let owner = owner.filter(|owner| owner.provider == "twilio" && owner.tenant == self.account.tenant);
+        let Today { now_ms, verify } = self.today;
+        Ok(match owner {
+            None => {
+                let detail =
+                    format!("the event is of the account {sid:?}, which is none of the tenant that owns the sink");
+                Err((Reason::UnknownAccount, detail))
+            }
+            Some(owner) if !self.verified && owner.verify(now_ms, verify) != VerifyMode::Observe => {
+                let detail =
+                    format!("its batch does not verify, and the account {sid:?} of the event is not in observe");
+                Err((Reason::SignatureMismatch, detail))
+            }
+            Some(owner) => Ok(owner),
+        })
     }
 
     /// What is to be submitted of an event. It is identified by its own bytes: sent again in other company, it is the same.

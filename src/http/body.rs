@@ -38,6 +38,14 @@ pub(super) fn media_type(request: &HttpRequest) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// The media type for an answer or a log.
+pub(super) fn shown_media_type(request: &HttpRequest) -> String {
+    let media = media_type(request).unwrap_or_else(|| "missing".to_owned());
+    media.chars().filter(|c| !c.is_control()).take(MEDIA_TYPE_CHARS_SHOWN_MAX).collect()
+}
+
+const MEDIA_TYPE_CHARS_SHOWN_MAX: usize = 60;
+
 /// Reads JSON, naming the field that is wrong.
 pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let wrong = |field: &str, message: String| {
@@ -93,7 +101,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             let max = limits(&request)?.config.limits.rest_body_bytes_max;
             let media = media_type(&request);
             if media.as_deref() != Some("application/json") {
-                let detail = format!("the content type is {media:?}; send application/json");
+                let detail = format!("the content type is {}; send application/json", shown_media_type(&request));
                 return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
             }
             let stream = stream.await.map_err(|e| Problem::internal(&e))?;

@@ -1,6 +1,9 @@
 //! Why a delivery was refused, in the words of the person who has to mend it.
 
-use super::{Reason, Redrive, judge::Judged};
+use super::{
+    Reason, Redrive,
+    judge::{Judged, is_set_aside},
+};
 use crate::{
     directory::Unavailable,
     store::quarantine::{QuarantineRow, Whose},
@@ -46,9 +49,17 @@ impl Redrive<'_> {
         };
         let of_signature =
             matches!(reason, Reason::SignatureMismatch | Reason::SignatureMalformed | Reason::BodyHashMismatch);
-        let diagnosis = if of_signature { self.diagnose(row).await? } else { None };
+        // What proves an event is of its whole batch, which is not here.
+        let alone = of_signature && is_set_aside(row);
+        let diagnosis = if of_signature && !alone { self.diagnose(row).await? } else { None };
         let account = row.account.as_deref().unwrap_or("the account");
         let (mut what, mut next) = (what(reason, &detail), next(reason, account));
+        if alone {
+            next = format!(
+                "mend the token or the public URL for the batches to come; to take this one unproved: `onhook accounts \
+                 verify {account} observe --for 1h`, the same for the account of the sink, then redrive",
+            );
+        }
         if let Some(diagnosis) = diagnosis.as_ref().filter(|d| !d.mistakes.is_empty()) {
             let join = |part: fn(&Mistake) -> &String| {
                 diagnosis.mistakes.iter().map(|mistake| part(mistake).as_str()).collect::<Vec<_>>().join("; ")

@@ -4,7 +4,7 @@ use super::{Reason, Redrive, Refused, reason_of};
 use crate::{
     config::VerifyMode,
     directory::{Account, Unavailable},
-    event_batch::{Batch, SortError},
+    event_batch::{Batch, SortError, Today},
     ingest::{Received, Submission},
     store::quarantine::{QuarantineRow, Whose},
     twilio::{
@@ -75,7 +75,8 @@ impl Redrive<'_> {
         verified: bool,
     ) -> Result<Judged, Unavailable> {
         let (query, received_ms) = (query(row), row.received_ms);
-        let batch = Batch { account, query, body: &row.body, verified, received_ms };
+        let today = Today { now_ms: self.clock.now_ms(), verify: self.verify };
+        let batch = Batch { account, query, body: &row.body, verified, received_ms, today };
         let sorted = match batch.sort(self.directory).await {
             Ok(sorted) => sorted,
             Err(SortError::Accounts(error)) => return Err(error),
@@ -84,7 +85,7 @@ impl Redrive<'_> {
             }
         };
         if let Some(bad) = sorted.bad.first().filter(|_| is_entry(row)) {
-            return Ok(Judged::Bad(Reason::BadEntry, bad.reason.clone()));
+            return Ok(Judged::Bad(bad.reason, bad.detail.clone()));
         }
         let aside = sorted.bad.iter().filter_map(|bad| Refused::entry_of(row, bad, verified)).map(Refused::row);
         let aside: BTreeMap<String, QuarantineRow> = aside.map(|row| (row.id.clone(), row)).collect();
@@ -121,14 +122,27 @@ impl Redrive<'_> {
         {
             (None, _) => Ok(true),
             (Some(_), VerifyMode::Observe) => Ok(false),
+            (Some((Reason::BodyHashMismatch, _)), VerifyMode::Enforce) if is_set_aside(row) => {
+                let why =
+                    "it is one event of a batch that did not verify; alone it never will, and only observe lets it in";
+                Err((Reason::SignatureMismatch, why.to_owned()))
+            }
             (Some((reason, why)), VerifyMode::Enforce) => Err((reason, why.to_owned())),
         }
     }
 }
 
-/// Whether the row is one entry of a batch that was taken.
+/// Whether the row is one entry of a batch, which was taken or came alone. Entries are objects, and batches are lists.
 fn is_entry(row: &QuarantineRow) -> bool {
-    row.reason == Reason::BadEntry.as_str()
+    let is_list = row.body.trim_ascii_start().starts_with(b"[");
+    row.reason == Reason::BadEntry.as_str() || (row.source == Door::Events.as_str() && !is_list)
+}
+
+/// Whether the row was set aside of a batch: the hash of the body, where one was signed, is of the whole batch.
+pub(super) fn is_set_aside(row: &QuarantineRow) -> bool {
+    is_entry(row)
+        && row.reason != Reason::BodyHashMismatch.as_str()
+        && event_stream::body_fault(query(row), &row.body).is_some()
 }
 
 fn parse(row: &QuarantineRow) -> Result<(Door, Parameters), Refusal> {

@@ -1,6 +1,6 @@
 //! The one that writes what was refused: many in one transaction, a pause between two, and never more than the bounds.
 
-use super::{Job, KNOWN_WAITING_MAX};
+use super::{Job, KNOWN_WAITING_MAX, Kept};
 use crate::{
     store::{
         Db, StoreError,
@@ -73,14 +73,18 @@ impl Keeper {
         let count = refused.len();
         // In the order of their ids: two nodes that write the same rows must not wait for each other in a circle.
         let mut rows: BTreeMap<String, QuarantineRow> = BTreeMap::new();
+        let mut ids = Vec::with_capacity(count);
         for row in refused.into_iter().map(super::Refused::row) {
+            ids.push(row.id.clone());
             match rows.get_mut(&row.id) {
                 Some(known) => repeat(known, row),
                 None => drop(rows.insert(row.id.clone(), row)),
             }
         }
         let rows: Vec<QuarantineRow> = rows.into_values().collect();
-        match tokio::time::timeout(COMMIT_WITHIN, self.commit(&rows)).await {
+        let result = tokio::time::timeout(COMMIT_WITHIN, self.commit(&rows)).await;
+        let durable = matches!(result, Ok(Ok(_)));
+        match result {
             Ok(Ok((size, gone))) => {
                 show_size(&self.parts.metrics, &size);
                 self.parts.metrics.quarantine().dropped(gone);
@@ -94,9 +98,9 @@ impl Keeper {
                 tracing::warn!(count, "refused deliveries were not kept and cannot be redriven: failed to {why}");
             }
         }
-        for waiter in waiting {
+        for (waiter, id) in waiting.into_iter().zip(ids) {
             // Whoever gave up waiting has answered already.
-            let _ = waiter.kept.send(());
+            let _ = waiter.kept.send(if durable { Kept::Durable(id) } else { Kept::Lost });
         }
     }
 

@@ -18,7 +18,7 @@ pub use redrive::{Chosen, Outcome, ROWS_MAX, Redrive, RedriveError, Redriven, Re
 pub use refused::{Refused, reason_of};
 
 use crate::telemetry::Metrics;
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// The way in. Cheap to clone.
@@ -43,10 +43,21 @@ struct Job {
     waiter: Waiter,
 }
 
+/// What became of a refused delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is durable, as the row with this id.
+    Durable(String),
+    /// It waits to be written, and whoever asked could not wait longer.
+    Waits,
+    /// It is gone: there is no room, or the database did not take it.
+    Lost,
+}
+
 /// Who waits, and the room that is taken up in memory meanwhile.
 #[derive(Debug)]
 struct Waiter {
-    kept: oneshot::Sender<()>,
+    kept: oneshot::Sender<Kept>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -56,7 +67,7 @@ impl Queue {
     }
 
     /// Queues a refused delivery up; `None` if there is no place for it.
-    fn queue_up(&self, refused: Refused) -> Option<oneshot::Receiver<()>> {
+    fn queue_up(&self, refused: Refused) -> Option<oneshot::Receiver<Kept>> {
         let bytes = u32::try_from(refused.body.len()).ok()?;
         let room = self.room.clone().try_acquire_many_owned(bytes).ok()?;
         let (kept, done) = oneshot::channel();
@@ -78,35 +89,49 @@ impl Quarantine {
 
     /// Keeps a refused delivery. Returns when it is durable, and in any case after [`KEEP_WITHIN`]: the answer is a
     /// refusal whatever becomes of it.
-    pub async fn keep(&self, refused: Refused) {
-        self.keep_all(vec![refused]).await;
+    pub async fn keep(&self, refused: Refused) -> Kept {
+        self.keep_within(vec![refused], KEEP_WITHIN).await.pop().unwrap_or(Kept::Lost)
     }
 
-    /// The same with several, such as the bad entries of one batch. They wait together.
-    pub async fn keep_all(&self, refused: Vec<Refused>) {
+    /// The same with several, such as the entries of one batch that are set aside; what became of each, in their order.
+    /// They wait together, and longer ([`KEEP_ALL_WITHIN`]): their answer may depend on it.
+    pub async fn keep_all(&self, refused: Vec<Refused>) -> Vec<Kept> {
+        self.keep_within(refused, KEEP_ALL_WITHIN).await
+    }
+
+    async fn keep_within(&self, refused: Vec<Refused>, within: Duration) -> Vec<Kept> {
         let figures = self.metrics.quarantine();
         let mut waiting = Vec::new();
         for refused in refused {
             figures.refused(refused.reason);
             let queue = if refused.tenant.is_some() { &self.known } else { &self.unknown };
             let queued = if refused.is_too_long() { None } else { queue.queue_up(refused) };
-            match queued {
-                Some(done) => waiting.push(done),
-                None => figures.not_kept(1),
+            if queued.is_none() {
+                figures.not_kept(1);
             }
+            waiting.push(queued);
         }
-        let all = async {
-            for done in waiting {
+        let mut over = pin!(tokio::time::sleep(within));
+        let mut kept = Vec::with_capacity(waiting.len());
+        for queued in waiting {
+            kept.push(match queued {
                 // The keeper has counted what it could not keep.
-                let _ = done.await;
-            }
-        };
-        let _ = tokio::time::timeout(KEEP_WITHIN, all).await;
+                Some(done) => tokio::select! {
+                    biased;
+                    kept = done => kept.unwrap_or(Kept::Lost),
+                    () = over.as_mut() => Kept::Waits,
+                },
+                None => Kept::Lost,
+            });
+        }
+        kept
     }
 }
 
 /// How long the answer to a refused delivery waits until it is kept. It is kept all the same when that is over.
 pub const KEEP_WITHIN: Duration = Duration::from_millis(500);
+/// The same for several at once. A sink of Event Streams waits 5 s for its answer.
+pub const KEEP_ALL_WITHIN: Duration = Duration::from_secs(2);
 /// So many refused deliveries of known accounts may wait: a batch of Event Streams with nothing but bad entries.
 pub const KNOWN_WAITING_MAX: usize = 1_000;
 /// So many of unknown accounts.

@@ -37,7 +37,7 @@ pub struct Refused {
     pub content_type: Option<String>,
     /// The `X-Twilio-Signature` header.
     pub signature: Option<String>,
-    /// The raw body; for [`Reason::BadEntry`] the entry alone.
+    /// The raw body; of what was set aside of a batch the entry alone.
     pub body: Vec<u8>,
     /// The address it came from.
     pub client: Option<String>,
@@ -52,11 +52,11 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A bad entry of a batch that is redriven as a whole.
+    /// An entry that is set aside of a batch that is redriven as a whole.
     pub(super) fn entry_of(row: &QuarantineRow, bad: &Bad<'_>, verified: bool) -> Option<Self> {
         Some(Self {
             tenant: row.tenant.clone(),
-            account: row.account.clone(),
+            account: bad.account.clone().or_else(|| row.account.clone()),
             door: row.source.parse().ok()?,
             method: row.method.clone(),
             path_and_query: row.path_and_query.clone(),
@@ -66,8 +66,8 @@ impl Refused {
             body: bad.raw.to_owned(),
             client: row.client.clone(),
             verified,
-            reason: Reason::BadEntry,
-            detail: bad.reason.clone(),
+            reason: bad.reason,
+            detail: bad.detail.clone(),
             received_ms: row.received_ms,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! It comes as a webhook of the Debugger (a form whose `Payload` is JSON text) and as an event of Event Streams
 //! (`com.twilio.error-logs.error.logged`). It moves nothing. Where a callback may have been lost on the way, the call is
-//! to be asked about now. Codes: Twilio's error dictionary (`api/errors`); form: `usage/troubleshooting/debugging-event-webhooks`.
+//! due now. Codes: Twilio's error dictionary (`api/errors`); form: `usage/troubleshooting/debugging-event-webhooks`.
 
 use super::{
     door::Said,
@@ -182,7 +182,7 @@ const KNOWN: &[Known] = &[
         "the answer has a content type Twilio does not take",
         "answer TwiML as text/xml, or 204 to a status callback",
     ),
-    known(15_000..=15_000, "Twilio failed to send a callback", "nothing can be done here; the call is asked about"),
+    known(15_000..=15_000, "Twilio failed to send a callback", "nothing can be done here; the call is due now"),
     known(
         15_001..=15_002,
         "a callback waited in Twilio's queue until it expired: it is lost",

@@ -2,7 +2,7 @@
 
 use crate::support::database::{TestDatabase, on_both};
 use onhook::{
-    quarantine::{Keeper, Parts, Quarantine, Reason, Refused, UNKNOWN_WAITING_MAX},
+    quarantine::{Keeper, Kept, Parts, Quarantine, Reason, Refused, UNKNOWN_WAITING_MAX},
     store::quarantine::{self as store, Bounds, QuarantineFilter, Size, Whose},
     telemetry::Metrics,
     twilio::door::Door,
@@ -52,7 +52,9 @@ async fn a_flood_stays_within_bounds_and_pushes_out_nobody_else(at: TestDatabase
     let (quarantine, keeper, metrics) = quarantine(&at, bounds);
     let keeping = tokio::spawn(keeper.run());
     // What matters came first, so it is the oldest.
-    quarantine.keep_all((0..30).map(|n| refused(Some("default"), "AC_quiet", n)).collect()).await;
+    let quiet = quarantine.keep_all((0..30).map(|n| refused(Some("default"), "AC_quiet", n)).collect()).await;
+    assert_eq!(quiet.len(), 30);
+    assert!(quiet.iter().all(|kept| matches!(kept, Kept::Durable(id) if id.starts_with("qua_"))), "{quiet:?}");
     for turn in 0..200 {
         let strangers = (0..50).map(|n| refused(None, &format!("AC{n}"), 1_000 + turn * 50 + n));
         let forged = (0..50).map(|n| refused(Some("default"), "AC_loud", 100_000 + turn * 50 + n));
@@ -105,10 +107,11 @@ async fn what_is_too_long_is_only_counted(at: TestDatabase) {
     let (quarantine, keeper, metrics) = quarantine(&at, Bounds { rows: 1_000, bytes: 1_000_000 });
     let long = Refused { path_and_query: "/".repeat(17_000), ..refused(Some("default"), "AC1", 1) };
     let odd = Refused { account: Some(format!("A\0\n{}", "x".repeat(99))), ..refused(None, "", 2) };
-    tokio::join!(quarantine.keep(long), quarantine.keep(odd), async {
+    let (long, odd, twice) = tokio::join!(quarantine.keep(long), quarantine.keep(odd), async {
         let twice = refused(Some("default"), "AC1", 3);
-        quarantine.keep_all(vec![twice.clone(), twice]).await;
+        quarantine.keep_all(vec![twice.clone(), twice]).await
     });
+    assert_eq!((long, odd, twice), (Kept::Lost, Kept::Waits, vec![Kept::Waits; 2]), "nobody writes yet");
     drop(quarantine);
     keeper.run().await;
     assert!((figure(&metrics, "onhook_quarantine_not_kept_total") - 1.0).abs() < 0.1);

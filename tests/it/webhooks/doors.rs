@@ -123,7 +123,9 @@ async fn another_content_type_is_refused_at_every_door(gateway: Gateway) {
         let url = format!("{}{}?{query}", gateway.address, door.path());
         let sent = gateway.client.post(url).header("content-type", media).body(body).send().await.unwrap();
         assert_eq!(sent.status(), 400, "{door}");
-        assert!(sent.text().await.unwrap().contains(usual), "{door}: the answer says what is sent here");
+        let text = sent.text().await.unwrap();
+        assert!(text.contains(usual), "{door}: the answer says what is sent here");
+        assert!(text.contains(&format!("the content type is {media};")), "{door}: plainly: {text}");
     }
 }
 

@@ -27,6 +27,7 @@ on_both_gateways!(
     every_kind_of_event_is_read_by_the_reader_of_its_webhook,
     events_of_other_accounts_count_within_the_tenant,
     told_by_both_in_any_order_counts_once,
+    a_request_for_twiml_tells_no_time_and_a_dial_action_is_read_as_one,
 );
 
 const OTHER: &str = "AC00000000000000000000000000000002";
@@ -47,7 +48,7 @@ fn event(kind: &str, parameters: &Value) -> Value {
     })
 }
 
-fn completed(call: &str) -> Value {
+pub fn completed(call: &str) -> Value {
     let parameters = json!({
         "CallSid": call, "AccountSid": ACCOUNT, "CallStatus": "completed", "CallDuration": "7",
         "Direction": "outbound-api", "SequenceNumber": "0", "Timestamp": rfc2822(START_MS),
@@ -55,13 +56,13 @@ fn completed(call: &str) -> Value {
     event("voice.status-callback.call.completed", &parameters)
 }
 
-async fn send(gateway: &Gateway, body: &[u8]) -> Response {
+pub async fn send(gateway: &Gateway, body: &[u8]) -> Response {
     let query = sink_query(body);
     let signature = sign(TOKEN, Door::Events, &query, body);
     post(gateway, Door::Events, &query, body, Some(&signature)).await
 }
 
-async fn batch(gateway: &Gateway, events: &[Value]) -> u16 {
+pub async fn batch(gateway: &Gateway, events: &[Value]) -> u16 {
     send(gateway, &serde_json::to_vec(events).unwrap()).await.status().as_u16()
 }
 
@@ -247,6 +248,32 @@ async fn told_by_both_in_any_order_counts_once(gateway: Gateway) {
     }
     rows.dedup();
     assert_eq!(rows.len(), 1, "{rows:#?}");
+}
+
+async fn a_request_for_twiml_tells_no_time_and_a_dial_action_is_read_as_one(gateway: Gateway) {
+    let child = "CAffffffffffffffffffffffffffffffff";
+    let told = async |kind: &str, after_ms: i64, more: Value| {
+        let mut parameters = json!({"CallSid": CALL, "AccountSid": ACCOUNT, "Direction": "inbound"});
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut event = event(kind, &parameters);
+        event["data"]["timestamp"] = json!(rfc3339(START_MS + after_ms));
+        gateway.clock.set(START_MS + after_ms);
+        assert_eq!(batch(&gateway, &[event]).await, 204);
+    };
+    told("voice.twiml.call.requested", 0, json!({"CallStatus": "ringing"})).await;
+    let action = json!({
+        "CallStatus": "in-progress", "DialCallSid": child, "DialCallStatus": "completed", "DialCallDuration": "290",
+        "DialBridged": "true",
+    });
+    told("voice.twiml.call.requested", 300_000, action).await;
+    let end = json!({"CallStatus": "completed", "CallDuration": "299", "Timestamp": rfc2822(START_MS + 301_000)});
+    told("voice.status-callback.call.completed", 301_000, end).await;
+    let parent = gateway.get(&format!("/v1/calls/{CALL}")).await;
+    assert_eq!(parent["answered_at"], rfc3339(START_MS + 2_000), "its end less 299 s: {parent}");
+    assert_eq!(parent["ended_at"], rfc3339(START_MS + 301_000));
+    let dialed = gateway.get(&format!("/v1/calls/{child}")).await;
+    assert_eq!((&dialed["status"], &dialed["talk_seconds"]), (&json!("completed"), &json!(290)), "{dialed}");
+    assert_eq!(dialed["parent_id"], CALL);
 }
 
 /// What is not durable is asked for again: the sink sends the whole batch until it is answered 2xx.

@@ -6,6 +6,7 @@ mod amd;
 mod debugger;
 mod events;
 mod recording;
+mod refusal;
 mod status;
 mod voice;
 mod wire;
@@ -25,7 +26,7 @@ use crate::{
     directory::Account,
     http::{Gateway, Problem, ProblemKind, body},
     ingest::{Received, Submission, Submitted},
-    quarantine::{Reason, Refused, reason_of},
+    quarantine::{Kept, Reason, Refused, reason_of},
     telemetry::{DeliveryAnswer, Endpoint},
     twilio::{
         alert::Alert,
@@ -38,6 +39,7 @@ use actix_web::{
     HttpRequest,
     web::{Bytes, Payload},
 };
+use refusal::{Line, call_of, shown};
 use std::sync::Arc;
 use wire::Wire;
 
@@ -51,8 +53,6 @@ struct Arrived {
     raw_body: Bytes,
     received_ms: i64,
     verified: bool,
-    /// Only `onhook doctor` asked.
-    probe: bool,
 }
 
 impl Arrived {
@@ -68,12 +68,11 @@ impl Arrived {
 }
 
 /// Takes a webhook: verified, read and durable when this returns. What it took is for doors that have more to answer
-/// than that (TwiML); nothing of a probe was stored, see [`Arrived::probe`].
+/// than that (TwiML); nothing of a probe was stored, see [`is_probe`].
 async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Arrived, Problem> {
     let result = async {
-        let mut arrived = arrive(door, request, payload, gateway).await?;
-        if is_probe(&arrived)? {
-            arrived.probe = true;
+        let arrived = arrive(door, request, payload, gateway).await?;
+        if is_probe(door, &arrived.parameters) {
             return Ok((arrived, None));
         }
         let said = read(&arrived, gateway).await?;
@@ -88,55 +87,93 @@ async fn take(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gat
 /// Reads a webhook off the wire and verifies it.
 async fn arrive(door: Door, request: &HttpRequest, payload: Payload, gateway: &Gateway) -> Result<Arrived, Problem> {
     let received_ms = gateway.clock.now_ms();
-    let limits = &gateway.config.limits;
-    let (carries, bytes_max) = match door.carries() {
-        Carries::Form => (Carries::Form, limits.webhook_body_bytes_max),
-        Carries::Events => (Carries::Events, limits.event_batch_bytes_max),
+    let (wire, raw_query) = (Wire::of(request, gateway), request.query_string().to_owned());
+    let (raw_body, parameters) = match decode(door, request, payload, gateway).await {
+        Ok(decoded) => decoded,
+        Err((problem, advice)) => {
+            let line = Line::of_undecoded(door, &raw_query, wire.client(), (&problem, advice));
+            line.write("refused a webhook", &Kept::Lost);
+            return Err(problem);
+        }
     };
-    let mut raw_body = body::read(payload, bytes_max).await?;
-    let method = method_of(request, carries, &raw_body)?;
-    if method == Method::Get {
-        // A GET is signed over its URL only: what else came with it is nobody's word.
-        raw_body = Bytes::new();
-    }
-    let raw_query = request.query_string().to_owned();
-    let form: &[u8] = if carries == Carries::Form { &raw_body } else { &[] };
-    let parameters = Parameters::parse(method, raw_query.as_bytes(), form).map_err(|e| unreadable(&e))?;
-    let wire = Wire::of(request, gateway);
-    let account = match account_of(gateway, door, &parameters, &wire).await {
+    let account = match account_of(gateway, door, &parameters).await {
         Err(problem) if problem.kind() == ProblemKind::SignatureRefused => {
             let why = (Reason::UnknownAccount, problem.detail().to_owned());
             let refused = wire.refused(door, why, &raw_body, received_ms);
             let account = door.account_sid(&parameters).map(|sid| sid.into_owned());
-            gateway.quarantine.keep(Refused { account, ..refused }).await;
+            refuse(Refused { account, ..refused }, &parameters, None, gateway).await;
             return Err(problem);
         }
         found => found?,
     };
-    let (verified, probe) = (false, false);
-    let mut arrived = Arrived { door, account, parameters, wire, raw_query, raw_body, received_ms, verified, probe };
-    match verify(&arrived, gateway) {
-        Ok(verified) => arrived.verified = verified,
-        Err((reason, problem)) => {
-            let refused = arrived.refused(reason, problem.detail().to_owned(), &arrived.raw_body);
-            // Nothing of a probe is stored, here neither.
-            if arrived.parameters.body.first(PROBE).is_none() {
-                gateway.quarantine.keep(refused).await;
-            }
-            return Err(problem);
-        }
+    let mut arrived = Arrived { door, account, parameters, wire, raw_query, raw_body, received_ms, verified: false };
+    match fault(&arrived, gateway) {
+        None => arrived.verified = true,
+        Some(fault) => doubt(&arrived, fault, gateway).await?,
     }
     Ok(arrived)
 }
 
-/// `onhook doctor` asks through the public URL whether a signature verifies here: nothing of it is stored.
-fn is_probe(arrived: &Arrived) -> Result<bool, Problem> {
-    let probe = arrived.parameters.body.first(PROBE).is_some();
-    if probe && !arrived.verified {
-        // In `observe`, where everything else is let in.
-        return Err(Problem::new(ProblemKind::SignatureRefused, "the signature of the probe does not verify"));
+/// Reads the body and decodes it. Why it cannot be decoded comes with what to do.
+async fn decode(
+    door: Door,
+    request: &HttpRequest,
+    payload: Payload,
+    gateway: &Gateway,
+) -> Result<(Bytes, Parameters), (Problem, &'static str)> {
+    let limits = &gateway.config.limits;
+    let carries = door.carries();
+    let (bytes_max, too_large) = match carries {
+        Carries::Form => (
+            limits.webhook_body_bytes_max,
+            "Twilio sends less: it is not Twilio; else raise limits.webhook_body_bytes_max",
+        ),
+        Carries::Events => (
+            limits.event_batch_bytes_max,
+            "if it is Twilio, raise limits.event_batch_bytes_max, or let the sink send smaller batches",
+        ),
+    };
+    let mut raw_body = body::read(payload, bytes_max).await.map_err(|problem| match problem.kind() {
+        ProblemKind::TooLarge => (problem, too_large),
+        _ => (problem, "the connection was cut or is slow: look at the proxies in front of the gateway"),
+    })?;
+    let other_media = "it is not Twilio, or a proxy in front of the gateway changes the request";
+    let method = method_of(request, carries, &raw_body).map_err(|problem| (problem, other_media))?;
+    if method == Method::Get {
+        // A GET is signed over its URL only: what else came with it is nobody's word.
+        raw_body = Bytes::new();
     }
-    Ok(probe)
+    let form: &[u8] = if carries == Carries::Form { &raw_body } else { &[] };
+    let parameters = Parameters::parse(method, request.query_string().as_bytes(), form);
+    let parameters =
+        parameters.map_err(|e| (unreadable(&e), "Twilio sends some thirty parameters: it is not Twilio"))?;
+    Ok((raw_body, parameters))
+}
+
+/// Quarantines a webhook, and tells the person on call. Nothing of a probe is stored.
+async fn refuse(refused: Refused, parameters: &Parameters, tried: Option<String>, gateway: &Gateway) {
+    if is_probe(refused.door, parameters) {
+        let (account, client) = (refused.account.as_deref().map(shown), refused.client);
+        let (detail, reason) = (refused.detail, refused.reason.as_str());
+        tracing::info!(
+            account,
+            client,
+            reason,
+            detail,
+            "a probe of `onhook doctor` does not verify; nothing of it is kept"
+        );
+        return;
+    }
+    let line = Line::of(&refused, call_of(parameters));
+    let line = if let Some(tried) = tried { line.tried(tried) } else { line };
+    line.write("refused a webhook", &gateway.quarantine.keep(refused).await);
+}
+
+/// `onhook doctor` asks through the public URL of status callbacks whether a signature verifies here: nothing of it is
+/// stored. What names a call is a callback, whatever parameters a device has added to it.
+fn is_probe(door: Door, parameters: &Parameters) -> bool {
+    let has = |name: &str| parameters.body.first(name).is_some();
+    door == Door::Status && has(PROBE) && !has("CallSid")
 }
 
 async fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
@@ -144,7 +181,7 @@ async fn read(arrived: &Arrived, gateway: &Gateway) -> Result<Said, Problem> {
         Ok(said) => said,
         Err(error) => {
             let refused = arrived.refused(Reason::Unreadable, format!("failed to {error}"), &arrived.raw_body);
-            gateway.quarantine.keep(refused).await;
+            refuse(refused, &arrived.parameters, None, gateway).await;
             return Err(unreadable(&error));
         }
     };
@@ -195,7 +232,7 @@ fn tell_alert(alert: &Alert, account: &str, gateway: &Gateway) {
         meaning,
         advice,
         loss,
-        "Twilio reports that a request of its own went wrong; where loss is likely, the call is asked about now",
+        "Twilio reports that a request of its own went wrong; where loss is likely, the call is due now",
     );
 }
 
@@ -234,17 +271,12 @@ fn method_of(request: &HttpRequest, carries: Carries, body: &Bytes) -> Result<Me
         return Ok(Method::Post);
     }
     let usual = allowed.first().copied().unwrap_or_default();
-    let detail = format!("the content type is {media:?}; Twilio sends {usual} here");
+    let detail = format!("the content type is {}; Twilio sends {usual} here", body::shown_media_type(request));
     Err(Problem::new(ProblemKind::Unreadable, detail))
 }
 
 /// The account the webhook claims to be of. Nothing is proved by it: it chooses the tokens to verify with.
-async fn account_of(
-    gateway: &Gateway,
-    door: Door,
-    parameters: &Parameters,
-    wire: &Wire,
-) -> Result<Arc<Account>, Problem> {
+async fn account_of(gateway: &Gateway, door: Door, parameters: &Parameters) -> Result<Arc<Account>, Problem> {
     let refused = |detail: String| Problem::new(ProblemKind::SignatureRefused, detail);
     let name = match door.carries() {
         Carries::Form => "AccountSid",
@@ -253,18 +285,10 @@ async fn account_of(
     let Some(sid) = door.account_sid(parameters) else {
         return Err(refused(format!("{name} is missing, so there is no token to verify with")));
     };
-    let shown: String = sid.chars().take(SID_CHARS_SHOWN_MAX).collect();
+    let shown = shown(&sid);
     match gateway.directory.account(&sid).await {
         Ok(Some(account)) if account.provider == "twilio" => Ok(account),
-        Ok(_) => {
-            tracing::warn!(
-                account = shown,
-                client = wire.client(),
-                "refused a webhook of an unknown account: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, \
-                 or add it with `onhook accounts add`",
-            );
-            Err(refused(format!("the account {shown:?} is unknown here")))
-        }
+        Ok(_) => Err(refused(format!("the account {shown:?} is unknown here"))),
         Err(error) => {
             tracing::error!(%error, account = shown, "cannot look up the account of a webhook; it was answered 503");
             Err(Problem::new(ProblemKind::Unavailable, "the account cannot be looked up now; send it again shortly"))
@@ -272,40 +296,39 @@ async fn account_of(
     }
 }
 
-/// Whether the webhook is signed. In `observe` one that is not is let in, and marked.
-fn verify(arrived: &Arrived, gateway: &Gateway) -> Result<bool, (Reason, Problem)> {
+/// What is wrong with what should prove a webhook.
+struct Fault {
+    reason: Reason,
+    why: &'static str,
+    /// The URLs that may have been signed.
+    tried: String,
+}
+
+/// Whether the webhook is signed; `None`: it is.
+fn fault(arrived: &Arrived, gateway: &Gateway) -> Option<Fault> {
     let Arrived { account, parameters, wire, .. } = arrived;
-    let (signed, now_ms) = (wire.signed(parameters), gateway.clock.now_ms());
+    let signed = wire.signed(parameters);
     let origins = signed.origins(gateway.config.public_url.as_ref());
-    let verdict = signed.verify(&origins, account.token_bytes(now_ms));
-    let signature = verdict.fault().zip(reason_of(verdict));
-    let fault = signature.or_else(|| body_fault(arrived).map(|why| (why, Reason::BodyHashMismatch)));
-    let Some((why, reason)) = fault else { return Ok(true) };
-    let tried: Vec<&str> = origins.iter().collect();
-    let (account_id, client) = (&account.id, wire.client());
-    match account.verify(now_ms, gateway.config.verify) {
-        VerifyMode::Observe => {
-            tracing::warn!(
-                account = account_id,
-                client,
-                why,
-                ?tried,
-                "let in a webhook that does not verify: observe is on"
-            );
-            Ok(false)
-        }
-        VerifyMode::Enforce => {
-            tracing::warn!(
-                account = account_id,
-                client,
-                why,
-                ?tried,
-                "refused a webhook: check ONHOOK_PUBLIC_URL (what Twilio was told) and the account's auth token; \
-                 it is kept, `onhook quarantine list` shows it and `onhook quarantine redrive` applies it later",
-            );
-            Err((reason, Problem::new(ProblemKind::SignatureRefused, why)))
-        }
+    let verdict = signed.verify(&origins, account.token_bytes(gateway.clock.now_ms()));
+    let signature = reason_of(verdict).zip(verdict.fault());
+    let (reason, why) = signature.or_else(|| body_fault(arrived).map(|why| (Reason::BodyHashMismatch, why)))?;
+    let tried: Vec<String> = origins.iter().map(|origin| format!("{origin}{}", arrived.door.path())).collect();
+    Some(Fault { reason, why, tried: tried.join(", ") })
+}
+
+/// What becomes of a webhook that is not signed right: in `observe` it is let in, and marked. A probe never is.
+async fn doubt(arrived: &Arrived, fault: Fault, gateway: &Gateway) -> Result<(), Problem> {
+    let Fault { reason, why, tried } = fault;
+    let mode = arrived.account.verify(gateway.clock.now_ms(), gateway.config.verify);
+    if mode == VerifyMode::Observe && !is_probe(arrived.door, &arrived.parameters) {
+        let (door, call, account) = (arrived.door.as_str(), call_of(&arrived.parameters), &arrived.account.id);
+        let client = arrived.wire.client();
+        tracing::warn!(door, call, account, client, why, tried, "let in a webhook that does not verify: observe is on");
+        return Ok(());
     }
+    let refused = arrived.refused(reason, why.to_owned(), &arrived.raw_body);
+    refuse(refused, &arrived.parameters, Some(tried), gateway).await;
+    Err(Problem::new(ProblemKind::SignatureRefused, why))
 }
 
 /// What is wrong with a body that is signed by its hash.
@@ -352,5 +375,3 @@ fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
 
 /// See [`is_probe`].
 const PROBE: &str = "OnhookProbe";
-/// How much of a wrong SID is shown.
-const SID_CHARS_SHOWN_MAX: usize = 60;

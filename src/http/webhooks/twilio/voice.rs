@@ -11,7 +11,7 @@ use crate::{
         callback_url::CallbackUrls,
         dialing::{self, Answer, Outcome, Refused, Settings, VoiceRequest},
         door::Door,
-        twiml::{Response, TwimlError},
+        twiml::TwimlError,
     },
     voice,
 };
@@ -41,9 +41,7 @@ pub(in crate::http) async fn voice(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let Some((arrived, call, settings)) = arrive(Door::Voice, &request, payload, &gateway).await? else {
-        return nothing();
-    };
+    let (arrived, call, settings) = arrive(Door::Voice, &request, payload, &gateway).await?;
     let urls = urls(&request, &gateway, &call)?;
     let region = gateway.config.phone_region.as_deref();
     let answer = dialing::answer(&call, &settings, &urls, region).map_err(|e| Problem::internal(&e))?;
@@ -85,10 +83,8 @@ pub(in crate::http) async fn dial(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    match arrive(Door::Dial, &request, payload, &gateway).await? {
-        Some((arrived, _, settings)) => written(dialing::after_dial(&arrived.parameters, &settings)),
-        None => nothing(),
-    }
+    let (arrived, _, settings) = arrive(Door::Dial, &request, payload, &gateway).await?;
+    written(dialing::after_dial(&arrived.parameters, &settings))
 }
 
 /// The same by GET: everything is in the query string, which is signed with the URL.
@@ -127,9 +123,6 @@ pub(in crate::http) async fn whisper(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     let arrived = take(Door::Whisper, &request, payload, &gateway).await?;
-    if arrived.probe {
-        return nothing();
-    }
     let number = dialing::whispers_for(&arrived.parameters);
     written(dialing::whisper(&settings(&gateway, &arrived, number.as_ref()).await?))
 }
@@ -152,20 +145,17 @@ pub(in crate::http) async fn whisper_by_get(
     whisper(request, payload, gateway).await
 }
 
-/// Takes a webhook about a call of ours, with the settings that count for it. `None`: only `onhook doctor` asked.
+/// Takes a webhook about a call of ours, with the settings that count for it.
 async fn arrive(
     door: Door,
     request: &HttpRequest,
     payload: Payload,
     gateway: &Gateway,
-) -> Result<Option<(Arrived, VoiceRequest, Settings)>, Problem> {
+) -> Result<(Arrived, VoiceRequest, Settings), Problem> {
     let arrived = take(door, request, payload, gateway).await?;
-    if arrived.probe {
-        return Ok(None);
-    }
     let call = VoiceRequest::read(&arrived.parameters);
     let settings = settings(gateway, &arrived, call.own_number().as_ref()).await?;
-    Ok(Some((arrived, call, settings)))
+    Ok((arrived, call, settings))
 }
 
 async fn settings(gateway: &Gateway, arrived: &Arrived, number: Option<&E164>) -> Result<Settings, Problem> {
@@ -215,10 +205,6 @@ fn report(arrived: &Arrived, call: &VoiceRequest, answer: &Answer, gateway: &Gat
 
 fn written(twiml_or_not: Result<String, TwimlError>) -> Result<HttpResponse, Problem> {
     twiml_or_not.map(twiml).map_err(|e| Problem::internal(&e))
-}
-
-fn nothing() -> Result<HttpResponse, Problem> {
-    written(Response::default().render())
 }
 
 fn twiml(text: String) -> HttpResponse {
