@@ -40,7 +40,7 @@ impl Health {
         let report = desk
             .on_existing_db(async |desk, db| {
                 if !of_environment && accounts::find(db, tenant, sid).await?.is_none() {
-                    return Err(super::unknown(tenant, sid));
+                    return Err(super::unknown(desk, tenant, sid));
                 }
                 Ok(report(db, (tenant, sid), &self.window, desk.now_ms(), public_url.as_ref()).await?)
             })

@@ -1,6 +1,7 @@
 //! `onhook accounts`: the provider accounts whose webhooks are taken, and their sealed tokens.
 
 mod health;
+mod list;
 mod rotate;
 mod secret;
 mod token;
@@ -9,8 +10,6 @@ use super::{
     desk::{Desk, Tenant},
     exit::{Exit, Stop},
     keys::require_tenant,
-    out::or_dash,
-    page::Page,
     view::{moment, second},
 };
 use crate::{
@@ -19,12 +18,9 @@ use crate::{
         change::{self, OBSERVE_MS, SPAN_MAX_MS},
         credentials::{self, Checked},
     },
-    domain::{
-        id::DEFAULT_TENANT,
-        time::{MINUTE, rfc3339},
-    },
+    domain::{id::DEFAULT_TENANT, time::MINUTE},
     store::{
-        StoreError,
+        Db, StoreError,
         accounts::{self, AccountRow},
     },
 };
@@ -37,12 +33,13 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// Manage provider accounts, directly in the configured database (works beside a running server)
 ///
-/// The account of TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN needs no adding: it is never stored.
+/// The account of TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN needs no adding. Only `accounts add` stores it too, so that
+/// `verify`, `rotate` and `token` work on it.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  onhook accounts list")]
 pub enum Accounts {
     Add(Add),
-    List(List),
+    List(list::List),
     Verify(Verify),
     Health(health::Health),
     Rotate(rotate::Rotate),
@@ -77,16 +74,6 @@ pub struct Add {
     no_check: bool,
 }
 
-/// List the accounts
-#[derive(Args, Debug)]
-#[command(after_help = "Example:\n  onhook accounts list")]
-pub struct List {
-    #[command(flatten)]
-    tenant: Tenant,
-    #[command(flatten)]
-    page: Page,
-}
-
 /// Say what happens to webhooks of an account that do not verify
 ///
 /// `observe` lets them in, marked, and gives way to `enforce` after 7 days or what --for says. Running servers see it within 60 seconds.
@@ -102,9 +89,9 @@ pub struct Verify {
     sid: String,
     /// enforce or observe
     mode: VerifyMode,
-    /// How long `observe` holds [default: 7d]; at most 30d
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
-    span: Option<Duration>,
+    /// How long `observe` holds [default: 7d]; from 1m to 30d
+    #[arg(long = "for", value_name = "TIME", value_parser = |text: &str| span(text, MINUTE..=SPAN_MAX_MS))]
+    span_ms: Option<i64>,
 }
 
 impl Accounts {
@@ -124,9 +111,7 @@ impl Accounts {
 impl Add {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {}: ", self.sid))?;
-        if !self.no_check {
-            check(desk, &self.sid, &token).await?;
-        }
+        check(desk, &self.sid, &token, self.no_check).await?;
         let now_ms = desk.now_ms();
         let row = AccountRow {
             id: self.sid,
@@ -152,49 +137,25 @@ impl Add {
             let mut tx = db.begin().await?;
             match change::add(&mut tx, &row, &sealed).await {
                 Err(StoreError::Exists(_)) => {
-                    let what = format!("account {} belongs to a tenant already", row.id);
-                    let next = format!("`onhook accounts token add {}` gives it another token", row.id);
-                    Err(Stop::with(Exit::Failed, what, next))
+                    drop(tx);
+                    Err(exists(&row, accounts::find(db, &row.tenant, &row.id).await?.is_some()))
                 }
                 added => Ok(added.and(tx.commit().await)?),
             }
         })
         .await?;
-        desk.out.show(&json(&row), || format!("added account {} to tenant {}", row.id, row.tenant))?;
-        Ok(Exit::Ok)
-    }
-}
-
-impl List {
-    async fn run(self, desk: &mut Desk) -> Result<Exit> {
-        let tenant = &self.tenant.id;
-        let listed = desk
-            .on_existing_db(async |_, db| {
-                let fetch = async |after: Option<&str>, limit| {
-                    accounts::list(db, tenant, after.unwrap_or_default(), limit).await
-                };
-                self.page.collect(|row| row.id.clone(), fetch).await
-            })
-            .await?;
-        let line = |row: &AccountRow| {
-            let until = or_dash(row.verify_until_ms.map(second));
-            let (parent, verify) = (or_dash(row.parent.as_ref()), or_dash(row.verify.as_ref()));
-            vec![row.id.clone(), row.provider.clone(), parent, verify, until, second(row.created_ms)]
-        };
-        listed.show(&desk.out, json, &["id", "provider", "parent", "verify", "until", "created"], line)?;
-        if let Some(sid) = desk.config.twilio.account_sid.as_ref().filter(|_| tenant == DEFAULT_TENANT) {
-            desk.out.note(format!("configured by TWILIO_ACCOUNT_SID, not stored: {sid}"));
-        }
+        let configured = desk.config.twilio.account_sid.as_ref() == Some(&row.id) && row.tenant == DEFAULT_TENANT;
+        let shown = list::Shown { row, configured, stored: true };
+        let row = &shown.row;
+        desk.out.show(&shown.json(), || format!("added account {} to tenant {}", row.id, row.tenant))?;
         Ok(Exit::Ok)
     }
 }
 
 impl Verify {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
-        let until_ms = match (self.mode, self.span) {
-            (VerifyMode::Observe, given) => {
-                Some(desk.now_ms() + span("--for", given, OBSERVE_MS, MINUTE..=SPAN_MAX_MS)?)
-            }
+        let until_ms = match (self.mode, self.span_ms) {
+            (VerifyMode::Observe, given) => Some(desk.now_ms() + given.unwrap_or(OBSERVE_MS)),
             (VerifyMode::Enforce, None) => None,
             (VerifyMode::Enforce, Some(_)) => {
                 return Err(Stop::with(Exit::Usage, "--for is for observe", "enforce holds until it is changed"));
@@ -210,7 +171,7 @@ impl Verify {
             })
             .await?;
         if changed == 0 {
-            return Err(unknown(tenant, sid));
+            return Err(unknown(desk, tenant, sid));
         }
         let json = json!({ "id": sid, "verify": mode, "verify_until": moment(until_ms) });
         let until = until_ms.map(|at| format!(" until {}", second(at))).unwrap_or_default();
@@ -219,33 +180,59 @@ impl Verify {
     }
 }
 
-fn json(row: &AccountRow) -> serde_json::Value {
-    json!({
-        "id": row.id, "tenant": row.tenant, "provider": row.provider, "verify": row.verify,
-        "verify_until": moment(row.verify_until_ms), "parent": row.parent, "created_at": rfc3339(row.created_ms),
-    })
-}
-
-/// Twilio must take the token.
-async fn check(desk: &mut Desk, sid: &str, token: &SecretString) -> Result<()> {
+/// Twilio must take the token, unless somebody knows better.
+async fn check(desk: &mut Desk, sid: &str, token: &SecretString, no_check: bool) -> Result<()> {
+    if no_check {
+        return Ok(());
+    }
     match credentials::check(&desk.config.twilio.api_base, sid, token, desk.rng.random()).await {
         Checked::Good { .. } => Ok(()),
         Checked::Refused(why) => {
-            let next = "copy the primary auth token of this account (a sub-account has its own); --no-check adds it all the same";
+            let next = "nothing was changed; copy the primary auth token of this account (a sub-account has its own); \
+                        --no-check stores it all the same";
             Err(Stop::with(Exit::Failed, format!("Twilio refuses the token: failed to {why}"), next))
         }
         Checked::Unavailable(why) => {
-            let next = "check the network and ONHOOK_TWILIO_API_BASE; --no-check adds it without asking";
+            let next = "nothing was changed; check the network and ONHOOK_TWILIO_API_BASE; --no-check stores it without asking";
             Err(Stop::with(Exit::Unavailable, format!("Twilio was not asked: failed to {why}"), next))
         }
     }
 }
 
-fn unknown(tenant: &str, sid: &str) -> anyhow::Error {
-    Stop::not_found(
-        format!("account {sid} of tenant {tenant}"),
-        "`onhook accounts list` shows the stored ones; that of TWILIO_ACCOUNT_SID is never stored",
-    )
+/// The account must be stored, before anything else is asked.
+async fn require_account(desk: &Desk, db: &Db, tenant: &str, sid: &str) -> Result<()> {
+    match accounts::find(db, tenant, sid).await? {
+        Some(_) => Ok(()),
+        None => Err(unknown(desk, tenant, sid)),
+    }
+}
+
+fn unknown(desk: &Desk, tenant: &str, sid: &str) -> anyhow::Error {
+    if tenant == DEFAULT_TENANT && desk.config.twilio.account_sid.as_deref() == Some(sid) {
+        let what = format!("stored account {sid}: it is only configured, by TWILIO_ACCOUNT_SID");
+        let next = format!(
+            "change TWILIO_AUTH_TOKEN or ONHOOK_VERIFY and restart the servers; or `onhook accounts add --sid {sid}` \
+             first: then this works on it too"
+        );
+        return Stop::not_found(what, next);
+    }
+    Stop::not_found(format!("account {sid} of tenant {tenant}"), "`onhook accounts list` shows those there are")
+}
+
+/// Why it cannot be added.
+fn exists(row: &AccountRow, of_tenant: bool) -> anyhow::Error {
+    let AccountRow { id, tenant, .. } = row;
+    let (what, next) = match of_tenant {
+        true => (
+            format!("tenant {tenant} has the account {id} already"),
+            format!(
+                "`onhook accounts token add {id}` gives it another token, `onhook accounts rotate {id}` a new one while \
+                 the old ones end"
+            ),
+        ),
+        false => (format!("another tenant has the account {id}"), "an account is of one tenant".to_owned()),
+    };
+    Stop::with(Exit::Failed, what, next)
 }
 
 pub(super) fn account_sid(text: &str) -> Result<String, String> {
@@ -255,12 +242,11 @@ pub(super) fn account_sid(text: &str) -> Result<String, String> {
 }
 
 /// A duration of the command line in milliseconds, within bounds.
-fn span(name: &str, given: Option<Duration>, default_ms: i64, bounds: RangeInclusive<i64>) -> Result<i64> {
-    let ms = given.map_or(default_ms, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-    if bounds.contains(&ms) {
-        return Ok(ms);
-    }
-    let [from, to] = [bounds.start(), bounds.end()]
-        .map(|ms| humantime::format_duration(Duration::from_millis(ms.unsigned_abs())).to_string());
-    Err(Stop::with(Exit::Usage, format!("{name} is out of bounds"), format!("from {from} to {to} is allowed")))
+fn span(text: &str, bounds: RangeInclusive<i64>) -> Result<i64, String> {
+    let read = humantime::parse_duration(text).ok().and_then(|span| i64::try_from(span.as_millis()).ok());
+    read.filter(|ms| bounds.contains(ms)).ok_or_else(|| {
+        let [from, to] = [bounds.start(), bounds.end()]
+            .map(|ms| humantime::format_duration(Duration::from_millis(ms.unsigned_abs())).to_string());
+        format!("a time from {from} to {to} is allowed, such as 24h")
+    })
 }

@@ -1,6 +1,6 @@
 //! `onhook accounts rotate`: a new token, and an end for the old ones.
 
-use super::{secret, span, token, unknown};
+use super::{check, require_account, secret, span, token, unknown};
 use crate::{
     cli::{
         desk::{Desk, Tenant},
@@ -12,12 +12,13 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// Give an account a new token and let the old ones end
 ///
-/// The new one verifies at once on this database's servers (within 60 seconds where they know others), the old ones
-/// until their end. Add the token that Twilio shows as secondary before you promote it.
+/// Twilio is asked whether the new one is the account's: a wrong one never puts an end on those that are good. The new
+/// one verifies at once on this database's servers (within 60 seconds where they know others), the old ones until their
+/// end. Add the token that Twilio shows as secondary before you promote it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,19 +32,23 @@ pub struct Rotate {
     /// A file that holds the new auth token [default: standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// How long the old tokens stay good [default: 24h]; at most 30d
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    keep_old: Option<Duration>,
+    /// How long the old tokens stay good [default: 24h]; from 0s to 30d
+    #[arg(long = "keep-old", value_name = "TIME", value_parser = |text: &str| span(text, 0..=SPAN_MAX_MS))]
+    keep_old_ms: Option<i64>,
+    /// Do not ask Twilio whether the token is the account's
+    #[arg(long)]
+    no_check: bool,
 }
 
 impl Rotate {
     pub(super) async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, sid) = (&self.tenant.id, &self.sid);
-        let keep_ms = span("--keep-old", self.keep_old, KEEP_OLD_MS, 0..=SPAN_MAX_MS)?;
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("new auth token of {sid}: "))?;
-        let until_ms = desk.now_ms() + keep_ms;
+        let until_ms = desk.now_ms() + self.keep_old_ms.unwrap_or(KEEP_OLD_MS);
         let (id, ending) = desk
             .on_existing_db(async |desk, db| {
+                require_account(desk, db, tenant, sid).await?;
+                check(desk, sid, &token, self.no_check).await?;
                 let row = token::seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
                 match change::rotate(&mut tx, tenant, &row, Some(until_ms)).await? {
@@ -51,7 +56,7 @@ impl Rotate {
                         tx.commit().await?;
                         Ok((row.id, ending))
                     }
-                    Rotated::NoAccount => Err(unknown(tenant, sid)),
+                    Rotated::NoAccount => Err(unknown(desk, tenant, sid)),
                     Rotated::Full => {
                         let what = format!("{sid} has {TOKENS_MAX} tokens already");
                         let next = format!("`onhook accounts token remove {sid} …` takes one away");
@@ -61,9 +66,12 @@ impl Rotate {
             })
             .await?;
         let value = json!({ "account": sid, "id": id, "ending": ending, "old_until": moment(Some(until_ms)) });
-        desk.out.show(&value, || {
-            format!("added token {id} to {sid}; {ending} older ones are good until {}", second(until_ms))
-        })?;
+        let older = match ending {
+            0 => "there is no older one that lasts longer than".to_owned(),
+            1 => "1 older one is good until".to_owned(),
+            n => format!("{n} older ones are good until"),
+        };
+        desk.out.show(&value, || format!("added token {id} to {sid}; {older} {}", second(until_ms)))?;
         if desk.config.twilio.account_sid.as_ref() == Some(sid) {
             desk.out.note("TWILIO_AUTH_TOKEN of the configuration stays good too, until you change it there");
         }

@@ -1,6 +1,6 @@
 //! The tokens of an account: several are live while one is being rotated.
 
-use super::{secret, unknown};
+use super::{check, require_account, secret, unknown};
 use crate::{
     app,
     cli::{
@@ -13,10 +13,7 @@ use crate::{
     directory::change::{self, Rotated, TOKENS_MAX},
     domain::time::rfc3339,
     seal::Owner,
-    store::{
-        Db,
-        accounts::{self, SecretRow},
-    },
+    store::accounts::{self, SecretRow},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -34,6 +31,8 @@ pub enum Token {
 }
 
 /// Add a token: from now on either it or the others verify
+///
+/// Twilio is asked whether it is the account's.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  onhook accounts token add AC00000000000000000000000000000001 --token-file new.txt")]
 pub struct Add {
@@ -44,6 +43,9 @@ pub struct Add {
     /// A file that holds the auth token [default: standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Do not ask Twilio whether the token is the account's
+    #[arg(long)]
+    no_check: bool,
 }
 
 /// List the tokens; their texts are never shown
@@ -85,6 +87,8 @@ impl Add {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
         let row = desk
             .on_existing_db(async |desk, db| {
+                require_account(desk, db, tenant, sid).await?;
+                check(desk, sid, &token, self.no_check).await?;
                 let row = seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
                 match change::rotate(&mut tx, tenant, &row, None).await? {
@@ -92,7 +96,7 @@ impl Add {
                         tx.commit().await?;
                         Ok(row)
                     }
-                    Rotated::NoAccount => Err(unknown(tenant, sid)),
+                    Rotated::NoAccount => Err(unknown(desk, tenant, sid)),
                     Rotated::Full => {
                         let what = format!("{sid} has {TOKENS_MAX} tokens already");
                         Err(Stop::with(
@@ -113,8 +117,8 @@ impl List {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, sid) = (&self.tenant.id, &self.sid);
         let rows = desk
-            .on_existing_db(async |_, db| {
-                require_account(db, tenant, sid).await?;
+            .on_existing_db(async |desk, db| {
+                require_account(desk, db, tenant, sid).await?;
                 Ok(accounts::list_secrets(db, tenant, sid, TOKENS_LISTED).await?)
             })
             .await?;
@@ -132,8 +136,8 @@ impl Remove {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, sid, id) = (&self.tenant.id, &self.sid, &self.id);
         let removed = desk
-            .on_existing_db(async |_, db| {
-                require_account(db, tenant, sid).await?;
+            .on_existing_db(async |desk, db| {
+                require_account(desk, db, tenant, sid).await?;
                 let mut tx = db.begin().await?;
                 let removed = accounts::delete_secret(&mut tx, tenant, sid, id).await?;
                 tx.commit().await?;
@@ -159,13 +163,6 @@ pub(super) fn seal(desk: &mut Desk, tenant: &str, account: &str, token: &SecretS
     let sealer = app::sealer(&desk.config, &mut desk.rng)?;
     let now_ms = desk.now_ms();
     Ok(change::seal_token(&sealer, &mut desk.rng, Owner { tenant, account }, token, now_ms)?)
-}
-
-async fn require_account(db: &Db, tenant: &str, sid: &str) -> Result<()> {
-    match accounts::find(db, tenant, sid).await? {
-        Some(_) => Ok(()),
-        None => Err(unknown(tenant, sid)),
-    }
 }
 
 fn json(row: &SecretRow) -> serde_json::Value {

@@ -140,7 +140,10 @@ pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<
         {
             return Err(Problem::field("parent", "is no main account of yours; add it first"));
         }
-        check(&gateway, &row, &token).await?;
+        let owner = check(&gateway, &row.id, &token).await?;
+        if row.parent.is_some() && owner.is_some() && row.parent != owner {
+            return Err(Problem::field("parent", "is not the account that Twilio names as its owner"));
+        }
         let secret = seal(&gateway, &row.tenant, &row.id, &token)?;
         let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
             change::add(tx, &row, &secret).await?;
@@ -203,7 +206,7 @@ pub(super) async fn verify(
     Ok(HttpResponse::Ok().json(in_full(&gateway, &key, &id).await?))
 }
 
-/// Gives an account a new token, which verifies at once; the others stay good for a while.
+/// Gives an account a new token, which verifies at once, if Twilio takes it; the others stay good for a while.
 #[utoipa::path(post, path = "/v1/accounts/{id}/rotate", tag = "accounts", security(("key" = ["admin"])), request_body = TokenText,
     params(("id" = String, Path, description = "The AccountSid")),
     responses(
@@ -212,7 +215,8 @@ pub(super) async fn verify(
         (status = 404, description = "`not-found`"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`invalid-fields` or `idempotency-mismatch`"),
+        (status = 422, description = "`invalid-fields`, also if Twilio refuses the token, or `idempotency-mismatch`"),
+        (status = 503, description = "`unavailable`: also if Twilio cannot be asked; see Retry-After"),
     ))]
 pub(super) async fn rotate(
     post: Post<Admin>,
@@ -231,6 +235,8 @@ pub(super) async fn rotate(
             let message = format!("would be one more than the {TOKENS_MAX} an account may have; delete one");
             return Err(Problem::field("token", message));
         }
+        // A wrong token must not put an end on those that are good.
+        check(&gateway, &id, &token).await?;
         let secret = seal(&gateway, &key.tenant, &id, &token)?;
         let until_ms = gateway.clock.now_ms() + keep_ms;
         let rotated = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
@@ -272,20 +278,18 @@ pub(super) async fn delete_token(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Twilio must take the token: else anybody could claim an account whose sid he has seen.
-async fn check(gateway: &Gateway, row: &AccountRow, token: &SecretString) -> Result<(), Problem> {
+/// Twilio must take the token: else anybody could claim an account whose sid he has seen, or put an end on good tokens
+/// with a wrong one. Answers whose sub-account it is, as far as Twilio says so.
+async fn check(gateway: &Gateway, sid: &str, token: &SecretString) -> Result<Option<String>, Problem> {
     let seed = gateway.with_rng(|rng| rng.random());
-    match credentials::check(&gateway.config.twilio.api_base, &row.id, token, seed).await {
-        Checked::Good { owner } if row.parent.is_some() && owner.is_some() && row.parent != owner => {
-            Err(Problem::field("parent", "is not the account that Twilio names as its owner"))
-        }
-        Checked::Good { .. } => Ok(()),
+    match credentials::check(&gateway.config.twilio.api_base, sid, token, seed).await {
+        Checked::Good { owner } => Ok(owner),
         Checked::Refused(why) => {
-            tracing::warn!(account = row.id, "refused to add an account: failed to {why}");
-            Err(Problem::field("token", "is refused by Twilio: it is not the auth token of this account"))
+            tracing::warn!(account = sid, "refused a token, nothing was changed: failed to {why}");
+            Err(Problem::field("token", "is refused by Twilio: it is not an auth token of this account"))
         }
         Checked::Unavailable(why) => {
-            tracing::error!(account = row.id, "an account was not added and answered 503: failed to {why}");
+            tracing::error!(account = sid, "a token was not stored, and its request was answered 503: failed to {why}");
             Err(Problem::new(
                 ProblemKind::Unavailable,
                 "Twilio cannot be asked about the account now; try again shortly",

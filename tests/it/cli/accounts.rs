@@ -4,12 +4,14 @@ use super::Shell;
 use crate::support::{
     canned::{Canned, Reply},
     database::{TestDatabase, on_both},
-    gateway::Gateway,
+    gateway::{ACCOUNT, Gateway},
 };
 use reqwest::StatusCode;
 
 on_both!(
     twilio_is_asked_before_an_account_is_added,
+    a_wrong_token_puts_no_end_on_a_good_one,
+    the_configured_account_is_shown_and_what_to_do_with_it,
     a_key_opens_what_it_may,
     an_account_with_two_tokens_is_listened_to,
     what_is_stored_is_not_the_token
@@ -61,13 +63,19 @@ async fn an_account_with_two_tokens_is_listened_to(at: TestDatabase) {
     let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
     let feed = |args: &[&str], input: &str| tokio::task::block_in_place(|| shell.feed(args, input));
     feed(&["accounts", "add", "--no-check", "--sid", SID], "first-token\n").expect(0);
-    feed(&["accounts", "add", "--no-check", "--sid", SID], "first-token\n")
-        .expect(1)
-        .says(&[SID, "accounts token add"]);
+    feed(&["accounts", "add", "--no-check", "--sid", SID], "first-token\n").expect(1).says(&[
+        "tenant default has",
+        SID,
+        "accounts token add",
+        "accounts rotate",
+    ]);
+    run(&["tenants", "add", "acme"]).expect(0);
+    let theirs = ["accounts", "add", "--no-check", "--tenant", "acme", "--sid", SID];
+    feed(&theirs, "x\n").expect(1).says(&["another tenant has"]);
     feed(&["accounts", "add", "--no-check", "--sid", "AC12"], "x").expect(2).says(&["32 hexadecimal digits"]);
-    feed(&["accounts", "token", "add", SID], "\n").expect(2).says(&["the token is empty"]);
+    feed(&["accounts", "token", "add", SID, "--no-check"], "\n").expect(2).says(&["the token is empty"]);
     shell.write("token.txt", "second-token\n");
-    run(&["accounts", "token", "add", SID, "--token-file", "token.txt"]).expect(0);
+    run(&["accounts", "token", "add", SID, "--no-check", "--token-file", "token.txt"]).expect(0);
 
     let body = |n: u8| format!("AccountSid={SID}&CallSid=CA{n:032}&CallStatus=ringing");
     gateway.clock.advance(61_000);
@@ -87,8 +95,8 @@ async fn an_account_with_two_tokens_is_listened_to(at: TestDatabase) {
 
     run(&["accounts", "verify", SID, "observe"]).expect(0);
     let listed = run(&["accounts", "list", "--json"]).expect(0).json();
-    assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["verify"]), (&SID.into(), &"observe".into()), "{listed}");
-    assert!(listed["data"][0]["verify_until"].is_string());
+    assert_eq!((&listed["data"][1]["id"], &listed["data"][1]["verify"]), (&SID.into(), &"observe".into()), "{listed}");
+    assert!(listed["data"][1]["verify_until"].is_string());
 }
 
 async fn what_is_stored_is_not_the_token(at: TestDatabase) {
@@ -118,4 +126,73 @@ async fn twilio_is_asked_before_an_account_is_added(at: TestDatabase) {
     let feed = |args: &[&str]| tokio::task::block_in_place(|| nobody.feed(args, "hush-token\n"));
     feed(&["accounts", "add", "--sid", other]).expect(6).says(&["Twilio was not asked", "--no-check"]);
     feed(&["accounts", "add", "--sid", other, "--no-check"]).expect(0);
+}
+
+async fn a_wrong_token_puts_no_end_on_a_good_one(at: TestDatabase) {
+    let twilio = Canned::serve(|n, _| match n {
+        0 | 1 => Reply { status: 401, ..Reply::json(serde_json::json!({"code": 20003, "message": "Authenticate"})) },
+        _ => Reply::json(serde_json::json!({"sid": SID})),
+    });
+    let twilio = twilio.await;
+    let shell = Shell::on(&at.place).with("ONHOOK_TWILIO_API_BASE", &twilio.url);
+    let feed =
+        |args: &[&str]| tokio::task::block_in_place(|| shell.feed(&[&["accounts"], args].concat(), "hush-token\n"));
+    feed(&["rotate", SID]).expect(3);
+    feed(&["add", "--no-check", "--sid", SID]).expect(0);
+    feed(&["rotate", SID, "--keep-old", "0s"]).expect(1).says(&["Twilio refuses", "nothing was changed", "--no-check"]);
+    feed(&["token", "add", SID]).expect(1).says(&["Twilio refuses", "--no-check"]);
+    let nobody = Shell::on(&at.place).with("ONHOOK_TWILIO_API_BASE", "http://127.0.0.1:9");
+    for args in [["accounts", "rotate", SID].as_slice(), &["accounts", "token", "add", SID]] {
+        tokio::task::block_in_place(|| nobody.feed(args, "hush-token\n")).expect(6).says(&["Twilio was not asked"]);
+    }
+    let secrets = async || onhook::store::accounts::list_secrets(&at.db, "default", SID, 9).await.unwrap();
+    assert_eq!(secrets().await.iter().map(|secret| secret.expires_ms).collect::<Vec<_>>(), [None]);
+    assert_eq!(twilio.seen().len(), 2, "of an account that is not stored nothing is asked");
+
+    feed(&["token", "add", SID]).expect(0);
+    let said = feed(&["rotate", SID, "--keep-old", "1h"]).expect(0).stdout;
+    assert!(said.contains("2 older ones are good until"), "{said}");
+    let other = "AC000000000000000000000000000000ab";
+    feed(&["add", "--no-check", "--sid", other]).expect(0);
+    let said = feed(&["rotate", "--no-check", other]).expect(0).stdout;
+    assert!(said.contains("1 older one is good until"), "{said}");
+    feed(&["rotate", SID, "--keep-old", "banana"]).expect(2).says(&["banana", "--keep-old", "0s to 30days"]);
+    feed(&["verify", SID, "observe", "--for", "99d"]).expect(2).says(&["99d", "--for", "1m to 30days"]);
+}
+
+async fn the_configured_account_is_shown_and_what_to_do_with_it(at: TestDatabase) {
+    let shell = Shell::on(&at.place);
+    let feed =
+        |args: &[&str]| tokio::task::block_in_place(|| shell.feed(&[&["accounts"], args].concat(), "hush-token\n"));
+    for args in [["verify", ACCOUNT, "observe"].as_slice(), &["token", "add", ACCOUNT], &["rotate", ACCOUNT]] {
+        let words = ["TWILIO_AUTH_TOKEN", "ONHOOK_VERIFY", "restart", &format!("onhook accounts add --sid {ACCOUNT}")];
+        feed(args).expect(3).says(&words);
+    }
+    let before = "AC00000000000000000000000000000000";
+    for sid in [before, SID] {
+        feed(&["add", "--no-check", "--sid", sid]).expect(0);
+    }
+    let all = feed(&["list", "--json"]).expect(0).json();
+    let rows = all["data"].as_array().unwrap();
+    let shown: Vec<_> = rows.iter().map(|row| (row["id"].as_str().unwrap(), row["configured"] == true)).collect();
+    assert_eq!(shown, [(before, false), (ACCOUNT, true), (SID, false)]);
+    assert_eq!((&rows[1]["created_at"], &rows[1]["verify"]), (&serde_json::Value::Null, &"enforce".into()));
+    let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let mut args = vec!["list", "--json", "--limit", "1"];
+        args.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let page = feed(&args).expect(0).json();
+        seen.extend(page["data"].as_array().unwrap().clone());
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(&seen, rows, "page by page the same");
+    feed(&["list", "--tenant", "acme", "--json"]).expect(0);
+    feed(&["add", "--no-check", "--sid", ACCOUNT]).expect(0);
+    feed(&["verify", ACCOUNT, "observe"]).expect(0);
+    let all = feed(&["list", "--json"]).expect(0).json();
+    assert_eq!((all["data"].as_array().unwrap().len(), &all["data"][1]["configured"]), (3, &true.into()), "{all}");
+    assert!(all["data"][1]["created_at"].is_string(), "stored now: {all}");
 }

@@ -99,7 +99,7 @@ async fn from_the_database(at: TestDatabase) {
     };
     tokio::task::block_in_place(|| {
         shell.run(&["accounts", "add", "--no-check", "--sid", SUB, "--token-file", "sub"]).expect(0);
-        shell.run(&["accounts", "token", "add", SUB, "--token-file", "second"]).expect(0);
+        shell.run(&["accounts", "token", "add", SUB, "--no-check", "--token-file", "second"]).expect(0);
         assert!(verify("the sub-account's", 0).contains(&format!("of {SUB}")));
         assert!(verify("its second", 0).contains("tok_"));
         let parents = verify(TOKEN, 4);

@@ -12,6 +12,7 @@ on_both_gateways!(
     an_account_belongs_to_one_tenant,
     tokens_take_turns_and_are_deleted,
     wrong_fields_are_named,
+    a_wrong_token_puts_no_end_on_a_good_one,
 );
 
 const SID: &str = "AC000000000000000000000000000000aa";
@@ -120,6 +121,21 @@ async fn tokens_take_turns_and_are_deleted(gateway: Gateway) {
         assert_eq!(rotate(json!({"token": format!("t{n}"), "keep_old": "30d"})).await.status, 200);
     }
     assert_eq!(wrong_fields(&rotate(json!({"token": "one-more"})).await), ["token"]);
+}
+
+async fn a_wrong_token_puts_no_end_on_a_good_one(gateway: Gateway) {
+    assert_eq!(add(&gateway, json!({"sid": SID, "token": "first"})).await.status, 201);
+    let rotate = async |token: &str| {
+        let body = json!({"token": token, "keep_old": "0s"});
+        send(request(&gateway, Method::POST, &format!("/v1/accounts/{SID}/rotate")).json(&body)).await
+    };
+    assert_eq!(wrong_fields(&rotate("refused").await), ["token"]);
+    expect_problem(&rotate("away").await, 503, "unavailable");
+    let account = gateway.get(&format!("/v1/accounts/{SID}")).await;
+    let tokens = account["tokens"].as_array().unwrap();
+    assert_eq!((tokens.len(), &tokens[0]["expires_at"]), (1, &Value::Null), "{account}");
+    let body = format!("AccountSid={SID}&CallSid=CA{:032}&CallStatus=ringing", 1);
+    assert_eq!(gateway.post_signed("first", "", body.as_bytes()).await.status(), 204);
 }
 
 async fn wrong_fields_are_named(gateway: Gateway) {
