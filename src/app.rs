@@ -95,7 +95,7 @@ pub fn rules(config: &Config) -> Rules {
 }
 
 /// How much is kept of deliveries that were refused, by the configuration.
-fn bounds(config: &Config) -> Bounds {
+pub fn bounds(config: &Config) -> Bounds {
     let QuarantineConfig { rows_max, bytes_max, .. } = config.quarantine;
     Bounds { rows: rows_max.into(), bytes: i64::try_from(bytes_max).unwrap_or(i64::MAX) }
 }

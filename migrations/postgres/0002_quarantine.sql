@@ -14,16 +14,19 @@ CREATE TABLE quarantine (
     host           TEXT COLLATE "C",
     content_type   TEXT COLLATE "C",
     signature      TEXT COLLATE "C",
-    body           BYTEA NOT NULL,
     client         TEXT COLLATE "C",
     verified       BOOLEAN NOT NULL,
+    -- one entry of a batch: what was signed is the whole batch, not the body here
+    entry          BOOLEAN NOT NULL,
     reason         TEXT COLLATE "C" NOT NULL,
     detail         TEXT COLLATE "C" NOT NULL,
     received_ms    BIGINT NOT NULL,
     last_ms        BIGINT NOT NULL,
     times          BIGINT NOT NULL,
     -- what the row counts for in the limit
-    bytes          BIGINT NOT NULL
+    bytes          BIGINT NOT NULL,
+    -- the last one, so that whoever counts does not read it
+    body           BYTEA NOT NULL
 );
 CREATE INDEX quarantine_by_age ON quarantine (last_ms);
 CREATE INDEX quarantine_by_receipt ON quarantine (received_ms, id);

@@ -14,16 +14,19 @@ CREATE TABLE quarantine (
     host           TEXT,
     content_type   TEXT,
     signature      TEXT,
-    body           BLOB NOT NULL,
     client         TEXT,
     verified       INTEGER NOT NULL,
+    -- one entry of a batch: what was signed is the whole batch, not the body here
+    entry          INTEGER NOT NULL,
     reason         TEXT NOT NULL,
     detail         TEXT NOT NULL,
     received_ms    INTEGER NOT NULL,
     last_ms        INTEGER NOT NULL,
     times          INTEGER NOT NULL,
     -- what the row counts for in the limit
-    bytes          INTEGER NOT NULL
+    bytes          INTEGER NOT NULL,
+    -- the last one, so that whoever counts does not read it
+    body           BLOB NOT NULL
 ) STRICT;
 CREATE INDEX quarantine_by_age ON quarantine (last_ms);
 CREATE INDEX quarantine_by_receipt ON quarantine (received_ms, id);

@@ -1,8 +1,10 @@
 //! `onhook quarantine`: deliveries that were refused, why, and once more.
 
 use super::{
+    accounts::account_sid,
     desk::{Desk, Tenant},
     exit::{Exit, Stop},
+    keys::require_tenant,
     out::or_dash,
     page::Page,
     view::second,
@@ -11,12 +13,13 @@ use crate::{
     app,
     domain::time::rfc3339,
     ingest::{Ingest, Parts},
-    quarantine::{Chosen, Outcome, ROWS_MAX, Reason, Redrive, Redriven, RedrivenRow},
+    quarantine::{Chosen, How, Outcome, ROWS_MAX, Reason, Redrive, Redriven, RedrivenRow, body_shown},
     store::{
         Db,
         quarantine::{self, QuarantineFilter, QuarantineId, QuarantineRow, Whose},
     },
     telemetry::Metrics,
+    twilio::door::Door,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -62,7 +65,8 @@ pub struct Explain {
 
 /// Judge refused deliveries again and apply those that are good now, with their own times
 ///
-/// Exit code 5 if some are still refused. Redriving again is safe.
+/// Only what verifies today is applied, also where the account is in `observe`. Exit code 5 if some are still refused.
+/// Redriving again is safe.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -83,6 +87,9 @@ pub struct RedriveSome {
     /// Only say what would become of them
     #[arg(long)]
     dry_run: bool,
+    /// Also apply what does not verify, marked, where the account is in `observe` today
+    #[arg(long)]
+    unverified: bool,
 }
 
 /// Drop refused deliveries for good
@@ -100,20 +107,20 @@ pub struct Drop {
 #[derive(Args, Clone, Debug)]
 struct Filter {
     /// Only those that claim to be of this account
-    #[arg(long, value_name = "AC…")]
+    #[arg(long, value_name = "AC…", value_parser = account_sid)]
     account: Option<String>,
     /// Only those that were refused for this reason
     #[arg(long, value_name = "REASON")]
     reason: Option<Reason>,
     /// Only those that came to this door, such as twilio/status
     #[arg(long, value_name = "DOOR")]
-    source: Option<String>,
+    source: Option<Door>,
 }
 
 impl Filter {
     fn read(self) -> QuarantineFilter {
         let reason = self.reason.map(|reason| reason.as_str().to_owned());
-        QuarantineFilter { account: self.account, reason, source: self.source }
+        QuarantineFilter { account: self.account, reason, source: self.source.map(|door| door.as_str().to_owned()) }
     }
 
     const fn is_empty(&self) -> bool {
@@ -139,6 +146,7 @@ impl List {
         let (tenant, filter) = (self.tenant.id, self.filter.read());
         let listed = desk
             .on_existing_db(async |_, db| {
+                require_tenant(db, &tenant).await?;
                 let fetch = async |before: Option<&str>, limit| {
                     let before = before.and_then(place).unwrap_or((i64::MAX, ""));
                     quarantine::list(db, Whose::Operator(&tenant), &filter, before, limit).await
@@ -168,6 +176,7 @@ impl Explain {
         let whose = Whose::Operator(tenant);
         let (row, explained) = desk
             .on_existing_db(async |desk, db| {
+                require_tenant(db, tenant).await?;
                 let row = quarantine::find(db, whose, id).await?.ok_or_else(|| unknown(id))?;
                 let explained = with_redrive(desk, db, async |redrive| Ok(redrive.explain(whose, &row).await?)).await?;
                 Ok((row, explained))
@@ -187,6 +196,11 @@ impl Explain {
             ("what", explained.what.clone()),
         ];
         sheet.extend(explained.tried.iter().map(|url| ("tried", url.clone())));
+        let hints = explained.diagnosis.iter().flat_map(|diagnosis| &diagnosis.hints);
+        sheet.extend(hints.map(|hint| ("hint", hint.clone())));
+        if matches!(explained.reason, Some(Reason::Unreadable | Reason::BadEntry)) {
+            sheet.push(("body", body_shown(&row.body)));
+        }
         sheet.push(("next", explained.next.clone()));
         desk.out.show(&value, || desk.out.sheet(&sheet))?;
         Ok(Exit::Ok)
@@ -203,30 +217,18 @@ impl RedriveSome {
             let what = format!("{} ids are given; up to {ROWS_MAX} are taken at once", self.ids.len());
             return Err(Stop::with(Exit::Usage, what, "give fewer, or --account or --all"));
         }
-        let (whose, dry_run, ids, filter) =
-            (Whose::Operator(&self.tenant.id), self.dry_run, self.ids, self.filter.read());
+        let how = How { dry_run: self.dry_run, unverified: self.unverified };
+        let (tenant, ids, filter) = (&self.tenant.id, self.ids, self.filter.read());
+        let whose = Whose::Operator(tenant);
         let rows = desk
             .on_existing_db(async |desk, db| {
-                with_redrive(desk, db, async |redrive| {
-                    if !ids.is_empty() {
-                        return Ok(redrive.run(whose, Chosen::Ids(ids.clone()), dry_run).await?.rows);
-                    }
-                    let (mut rows, mut after) = (Vec::new(), None);
-                    loop {
-                        let Redriven { rows: more, next } =
-                            redrive.run(whose, Chosen::Fitting(filter.clone(), after), dry_run).await?;
-                        rows.extend(more);
-                        match next {
-                            Some(next) => after = Some(next),
-                            None => return Ok(rows),
-                        }
-                    }
-                })
-                .await
+                require_tenant(db, tenant).await?;
+                let chosen = if ids.is_empty() { Chosen::Fitting(filter.clone(), None) } else { Chosen::Ids(ids) };
+                with_redrive(desk, db, async |redrive| run_all(redrive, whose, chosen, how, &filter).await).await
             })
             .await?;
         let done = Redriven { rows, next: None };
-        show(desk, &done, dry_run)?;
+        show(desk, &done, how.dry_run)?;
         Ok(match (done.count(Outcome::Stays), done.count(Outcome::NotFound)) {
             (0, 0) => Exit::Ok,
             (0, _) => Exit::NotFound,
@@ -240,6 +242,7 @@ impl Drop {
         let (tenant, ids) = (&self.tenant.id, &self.ids);
         let gone = desk
             .on_existing_db(async |_, db| {
+                require_tenant(db, tenant).await?;
                 for id in ids {
                     quarantine::find(db, Whose::Operator(tenant), id).await?.ok_or_else(|| unknown(id))?;
                 }
@@ -252,6 +255,27 @@ impl Drop {
             .await?;
         desk.out.show(&json!({ "dropped": gone }), || format!("dropped {gone}"))?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Redrives until nothing that was chosen is left: each time it takes so much at most.
+async fn run_all(
+    redrive: Redrive<'_>,
+    whose: Whose<'_>,
+    mut chosen: Chosen,
+    how: How,
+    filter: &QuarantineFilter,
+) -> Result<Vec<RedrivenRow>> {
+    let mut rows = Vec::new();
+    loop {
+        let Redriven { rows: more, next } = redrive.run(whose, chosen, how).await?;
+        let (later, done): (Vec<_>, Vec<_>) = more.into_iter().partition(|row| row.outcome == Outcome::Later);
+        rows.extend(done);
+        chosen = match next {
+            Some(next) => Chosen::Fitting(filter.clone(), Some(next)),
+            None if later.is_empty() => return Ok(rows),
+            None => Chosen::Ids(later.into_iter().map(|row| row.id).collect()),
+        };
     }
 }
 
@@ -275,6 +299,7 @@ async fn with_redrive<T>(desk: &mut Desk, db: &Db, work: impl AsyncFnOnce(Redriv
         metrics: &metrics,
         public_url: desk.config.public_url.as_ref(),
         verify: desk.config.verify,
+        bounds: app::bounds(&desk.config),
     };
     let done = work(redrive).await;
     // The writer ends when the last door is closed.
@@ -287,7 +312,7 @@ fn show(desk: &Desk, done: &Redriven, dry_run: bool) -> Result<()> {
     let good = if dry_run { Outcome::WouldApply } else { Outcome::Applied };
     let (applied, repeated, stayed) = (done.count(good), done.count(Outcome::Repeated), done.count(Outcome::Stays));
     let value = json!({
-        "dry_run": dry_run, "looked": done.rows.len() - done.count(Outcome::NotFound), "applied": applied,
+        "dry_run": dry_run, "looked": done.looked(), "applied": applied,
         "repeated": repeated, "stayed": stayed, "rows": done.rows, "next_cursor": null,
     });
     let text = || {

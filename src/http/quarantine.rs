@@ -9,9 +9,10 @@ use super::{
     time::Moment,
 };
 use crate::{
+    app,
     directory::{Key, Scope},
     fields::{self, Wrong, Wrongs},
-    quarantine::{Chosen, Explanation, Outcome, ROWS_MAX, Reason, Redrive, RedriveError, Redriven, RedrivenRow},
+    quarantine::{Chosen, Explanation, How, Outcome, ROWS_MAX, Reason, Redrive, RedriveError, Redriven, RedrivenRow},
     store::quarantine::{self, QuarantineFilter, QuarantineId, QuarantineRow, Whose},
     transaction::{self, Done},
     twilio::door::Door,
@@ -115,7 +116,7 @@ pub(super) struct ListRefused {
     cursor: Option<String>,
 }
 
-/// What to redrive: `ids`, or else `account`, `reason` or both, or else `all`.
+/// What to redrive: `ids`, or else any of `account`, `reason` and `source`, or else `all`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Redrive)]
 #[serde(deny_unknown_fields, default)]
@@ -127,8 +128,13 @@ pub(super) struct RedriveText {
     account: Option<String>,
     /// Those that were refused for this reason.
     reason: Option<Reason>,
+    /// Those that came to this door.
+    #[schema(inline)]
+    source: Option<Door>,
     /// Every one.
     all: bool,
+    /// Also apply what does not verify, marked, where the account is in `observe` today. Else only what verifies is.
+    unverified: bool,
     /// Only say what would become of them.
     dry_run: bool,
     /// `next_cursor` of the answer before.
@@ -151,7 +157,8 @@ pub(super) struct RedrivenView {
     stayed: usize,
     /// Each of them, oldest first.
     rows: Vec<RedrivenRow>,
-    /// Send it as `cursor` with the same choice to go on; null: nothing is left. At most 200 rows are taken at once.
+    /// Send it as `cursor` with the same choice to go on; null: nothing is left. At most 200 rows are taken at once, and no
+    /// further one after 2,000 events; of `ids` the others are `later`: send them again.
     next_cursor: Option<String>,
 }
 
@@ -207,12 +214,13 @@ pub(super) async fn load(key: Can<Admin>, id: Path<String>, gateway: Data<Gatewa
 ))]
 pub(super) async fn redrive(post: Post<Admin>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     post.once_json(&gateway, async |posted, text: RedriveText| {
-        let (dry_run, list) = (text.dry_run, text.list());
+        let how = How { dry_run: text.dry_run, unverified: text.unverified };
+        let list = text.list();
         let chosen = text.read(&list)?;
         let ticket = posted.ticket.as_ref();
         transaction::run_then_keep(&gateway.db, ticket, async || {
-            let done = redrive_of(&gateway).run(whose(&posted.key), chosen, dry_run).await.map_err(Problem::from)?;
-            Ok::<_, Problem>(answer(StatusCode::OK, &view(done, dry_run, &list)))
+            let done = redrive_of(&gateway).run(whose(&posted.key), chosen, how).await.map_err(Problem::from)?;
+            Ok::<_, Problem>(answer(StatusCode::OK, &view(done, how.dry_run, &list)))
         })
         .await
     })
@@ -260,6 +268,7 @@ fn redrive_of(gateway: &Gateway) -> Redrive<'_> {
         metrics: &gateway.metrics,
         public_url: gateway.config.public_url.as_ref(),
         verify: gateway.config.verify,
+        bounds: app::bounds(&gateway.config),
     }
 }
 
@@ -267,7 +276,7 @@ fn view(done: Redriven, dry_run: bool, list: &List) -> RedrivenView {
     let good = if dry_run { Outcome::WouldApply } else { Outcome::Applied };
     RedrivenView {
         dry_run,
-        looked: done.rows.len() - done.count(Outcome::NotFound),
+        looked: done.looked(),
         applied: done.count(good),
         repeated: done.count(Outcome::Repeated),
         stayed: done.count(Outcome::Stays),
@@ -279,16 +288,17 @@ fn view(done: Redriven, dry_run: bool, list: &List) -> RedrivenView {
 impl RedriveText {
     /// Where a cursor of this choice belongs.
     fn list(&self) -> List {
-        let reason = self.reason.map(Reason::as_str).unwrap_or_default();
-        List::of("redrive", &format!("{} {reason} {}", self.account.as_deref().unwrap_or_default(), self.all))
+        let (account, reason) = (self.account.as_deref(), self.reason.map(Reason::as_str));
+        let [account, reason, source] = [account, reason, self.source.map(Door::as_str)].map(Option::unwrap_or_default);
+        List::of("redrive", &format!("{account} {reason} {source} {}", self.all))
     }
 
     fn read(self, list: &List) -> Result<Chosen, Problem> {
         let mut wrongs = Wrongs::default();
-        let narrowed = self.account.is_some() || self.reason.is_some();
+        let narrowed = self.account.is_some() || self.reason.is_some() || self.source.is_some();
         let choices = [!self.ids.is_empty(), narrowed, self.all];
         if choices.into_iter().filter(|chosen| *chosen).count() != 1 {
-            let message = "give exactly one of: ids; account, reason or both; all";
+            let message = "give exactly one of: ids; any of account, reason and source; all";
             wrongs.take::<()>(Err(Wrong::new("ids", message)));
         }
         if self.ids.len() > ROWS_MAX {
@@ -305,7 +315,11 @@ impl RedriveText {
             return Ok(Chosen::Ids(self.ids));
         }
         let reason = self.reason.map(|reason| reason.as_str().to_owned());
-        let filter = QuarantineFilter { account: self.account, reason, source: None };
+        let filter = QuarantineFilter {
+            account: self.account,
+            reason,
+            source: self.source.map(|door| door.as_str().to_owned()),
+        };
         Ok(Chosen::Fitting(filter, list.position(self.cursor.as_deref())?))
     }
 }

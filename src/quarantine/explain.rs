@@ -1,14 +1,13 @@
 //! Why a delivery was refused, in the words of the person who has to mend it.
 
-use super::{
-    Reason, Redrive,
-    judge::{Judged, is_set_aside},
-};
+use super::{Reason, Redrive, judge::Judged};
 use crate::{
+    config::VerifyMode,
     directory::Unavailable,
     store::quarantine::{QuarantineRow, Whose},
     twilio::{
         diagnose::{Diagnosis, KnownToken, Mistake, Question, TokenOwner, diagnose},
+        door::Door,
         signature::Origins,
     },
 };
@@ -34,30 +33,25 @@ pub struct Explanation {
 impl Redrive<'_> {
     /// Explains a row with today's tokens and settings, which may be better than those it was refused with.
     pub async fn explain(&self, whose: Whose<'_>, row: &QuarantineRow) -> Result<Explanation, Unavailable> {
-        let origins = match self.public_url {
-            Some(url) => Origins::of_public_url(url),
-            None => Origins::of_host_header(row.host.as_deref().unwrap_or_default()),
-        };
-        let tried = origins.iter().map(|origin| format!("{origin}{}", row.path_and_query)).collect();
-        let (reason, detail) = match self.judge(whose, row).await? {
+        let (reason, detail) = match self.judge(whose, row, false).await? {
             Judged::Good(_) => {
                 let what = format!("it was refused ({}), and would be let in now", row.reason);
                 let next = format!("`onhook quarantine redrive {}`, or POST /v1/quarantine/redrive", row.id);
-                return Ok(Explanation { reason: None, what, tried, next, diagnosis: None });
+                return Ok(Explanation { reason: None, what, tried: Vec::new(), next, diagnosis: None });
             }
             Judged::Bad(reason, detail) => (reason, detail),
         };
         let of_signature =
             matches!(reason, Reason::SignatureMismatch | Reason::SignatureMalformed | Reason::BodyHashMismatch);
         // What proves an event is of its whole batch, which is not here.
-        let alone = of_signature && is_set_aside(row);
+        let alone = of_signature && row.entry;
         let diagnosis = if of_signature && !alone { self.diagnose(row).await? } else { None };
-        let account = row.account.as_deref().unwrap_or("the account");
-        let (mut what, mut next) = (what(reason, &detail), next(reason, account));
+        let (mut what, mut next) = (what(reason, &detail), self.next(reason, row).await?);
         if alone {
+            let account = row.account.as_deref().unwrap_or("the account");
             next = format!(
                 "mend the token or the public URL for the batches to come; to take this one unproved: `onhook accounts \
-                 verify {account} observe --for 1h`, the same for the account of the sink, then redrive",
+                 verify {account} observe --for 1h`, the same for the account of the sink, then redrive with `--unverified`",
             );
         }
         if let Some(diagnosis) = diagnosis.as_ref().filter(|d| !d.mistakes.is_empty()) {
@@ -66,7 +60,76 @@ impl Redrive<'_> {
             };
             (what, next) = (join(|mistake| &mistake.what), format!("{}; then redrive", join(|mistake| &mistake.fix)));
         }
+        if of_signature && self.is_observed(row).await? {
+            next += "; its account is in observe: `--unverified` (\"unverified\": true) redrives it as it is, marked";
+        }
+        let tried = if reason == Reason::SignatureMismatch { self.tried(row) } else { Vec::new() };
         Ok(Explanation { reason: Some(reason), what, tried, next, diagnosis })
+    }
+
+    fn tried(&self, row: &QuarantineRow) -> Vec<String> {
+        let origins = match self.public_url {
+            Some(url) => Origins::of_public_url(url),
+            None => Origins::of_host_header(row.host.as_deref().unwrap_or_default()),
+        };
+        origins.iter().map(|origin| format!("{origin}{}", row.path_and_query)).collect()
+    }
+
+    async fn is_observed(&self, row: &QuarantineRow) -> Result<bool, Unavailable> {
+        let account = self.directory.account(row.account.as_deref().unwrap_or_default()).await?;
+        Ok(account.is_some_and(|account| account.verify(self.clock.now_ms(), self.verify) == VerifyMode::Observe))
+    }
+
+    /// What to do.
+    async fn next(&self, reason: Reason, row: &QuarantineRow) -> Result<String, Unavailable> {
+        let said = match reason {
+            Reason::UnknownAccount => match row.account.as_deref().filter(|account| !account.is_empty()) {
+                Some(account) => {
+                    format!("if {account} is yours: `onhook accounts add --sid {account}`, then redrive; else drop it")
+                }
+                None if row.source == Door::Events.as_str() => {
+                    "add `?account=AC…` to the URL of the sink, with the account that owns it; what came without it \
+                     cannot be verified: drop it"
+                        .to_owned()
+                }
+                None => "AccountSid is missing in it, which Twilio always sends: drop it, or look at what is in \
+                         between if it is Twilio's"
+                    .to_owned(),
+            },
+            Reason::SignatureMissing | Reason::SignatureMalformed => {
+                "look at the proxies in front of the gateway: X-Twilio-Signature must pass unchanged".to_owned()
+            }
+            Reason::SignatureMismatch => self.compare(row.account.as_deref().unwrap_or_default()).await?,
+            Reason::BodyHashMismatch => {
+                "look at the proxies in front of the gateway: bodies must pass unchanged".to_owned()
+            }
+            Reason::Unreadable | Reason::BadEntry => {
+                "look at its body; a newer version of the gateway may read it: then redrive, else drop it".to_owned()
+            }
+        };
+        Ok(said)
+    }
+
+    /// What to compare where the signature is of something else.
+    async fn compare(&self, account: &str) -> Result<String, Unavailable> {
+        let configured = self.directory.configured(account).is_some();
+        let known = self.directory.account(account).await?;
+        let live = known.map_or(0, |known| known.token_bytes(self.clock.now_ms()).count());
+        let (add, rotate) = (
+            format!("`onhook accounts token add {account}` adds one that is missing here"),
+            format!("`onhook accounts rotate {account}` takes one that was renewed at Twilio"),
+        );
+        let token = match (configured, live) {
+            (true, _) => format!(
+                "TWILIO_AUTH_TOKEN with the primary auth token of {account}: change it and restart, or store the \
+                 account too (`onhook accounts add --sid {account}`; if it is stored already, {add}, {rotate})",
+            ),
+            (false, 0) => return Ok(format!("no token of {account} is good now: {add}; then redrive")),
+            (false, _) => format!(
+                "the stored tokens with the primary auth token of {account} (a sub-account has its own): {add}, {rotate}"
+            ),
+        };
+        Ok(format!("compare ONHOOK_PUBLIC_URL with the URL that Twilio was told, and {token}; then redrive"))
     }
 
     /// Tries the likely mistakes, with the account's tokens and its parent's.
@@ -120,25 +183,4 @@ fn what(reason: Reason, detail: &str) -> String {
         Reason::BadEntry => "one entry of its batch says nothing that can be read; the others were taken",
     };
     format!("{plain} ({detail})")
-}
-
-fn next(reason: Reason, account: &str) -> String {
-    match reason {
-        Reason::UnknownAccount => {
-            format!("if {account} is yours: `onhook accounts add --sid {account}`, then redrive; else drop it")
-        }
-        Reason::SignatureMissing | Reason::SignatureMalformed => {
-            "look at the proxies in front of the gateway: X-Twilio-Signature must pass unchanged".to_owned()
-        }
-        Reason::SignatureMismatch => format!(
-            "compare ONHOOK_PUBLIC_URL with the URL that Twilio was told, and the stored tokens with the primary auth \
-             token of {account} (a sub-account has its own): `onhook accounts rotate {account}` adds one; then redrive",
-        ),
-        Reason::BodyHashMismatch => {
-            "look at the proxies in front of the gateway: bodies must pass unchanged".to_owned()
-        }
-        Reason::Unreadable | Reason::BadEntry => {
-            "look at its body; a newer version of the gateway may read it: then redrive, else drop it".to_owned()
-        }
-    }
 }

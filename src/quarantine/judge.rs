@@ -34,12 +34,25 @@ pub(super) struct Good {
     pub aside: Vec<QuarantineRow>,
 }
 
+impl Good {
+    /// How much work it is.
+    pub(super) fn events(&self) -> usize {
+        1 + self.submissions.len() + self.aside.len()
+    }
+}
+
 /// Why a row is refused.
 type Refusal = (Reason, String);
 
 impl Redrive<'_> {
-    /// Judges a row as if it had just come.
-    pub(super) async fn judge(&self, whose: Whose<'_>, row: &QuarantineRow) -> Result<Judged, Unavailable> {
+    /// Judges a row as if it had just come; what does not verify is let in only where `unverified` is asked for and the
+    /// account is in `observe`.
+    pub(super) async fn judge(
+        &self,
+        whose: Whose<'_>,
+        row: &QuarantineRow,
+        unverified: bool,
+    ) -> Result<Judged, Unavailable> {
         let (door, parameters) = match parse(row) {
             Ok(parsed) => parsed,
             Err((reason, detail)) => return Ok(Judged::Bad(reason, detail)),
@@ -54,7 +67,7 @@ impl Redrive<'_> {
         if matches!(whose, Whose::Tenant(tenant) if tenant != account.tenant) {
             return unknown("the account is not yours");
         }
-        let verified = match self.verify(&account, door, &parameters, row) {
+        let verified = match self.verify(&account, door, &parameters, row, unverified) {
             Ok(verified) => verified,
             Err((reason, detail)) => return Ok(Judged::Bad(reason, detail)),
         };
@@ -84,7 +97,7 @@ impl Redrive<'_> {
                 return Ok(Judged::Bad(Reason::Unreadable, format!("failed to {error}")));
             }
         };
-        if let Some(bad) = sorted.bad.first().filter(|_| is_entry(row)) {
+        if let Some(bad) = sorted.bad.first().filter(|_| row.entry) {
             return Ok(Judged::Bad(bad.reason, bad.detail.clone()));
         }
         let aside = sorted.bad.iter().filter_map(|bad| Refused::entry_of(row, bad, verified)).map(Refused::row);
@@ -93,15 +106,16 @@ impl Redrive<'_> {
         Ok(Judged::Good(Good { submissions, aside: aside.into_values().collect() }))
     }
 
-    /// Whether it is signed with what is known today; in `observe` what is not is let in, and marked.
+    /// Whether it is signed with what is known today; in `observe` what is not may be let in, and is marked then.
     fn verify(
         &self,
         account: &Account,
         door: Door,
         parameters: &Parameters,
         row: &QuarantineRow,
+        unverified: bool,
     ) -> Result<bool, Refusal> {
-        if is_entry(row) && row.verified {
+        if row.entry && row.verified {
             // The hash that was signed is of the whole batch, which verified when it came.
             return Ok(true);
         }
@@ -115,34 +129,17 @@ impl Redrive<'_> {
         let verdict = signed.verify(&signed.origins(self.public_url), account.token_bytes(now_ms));
         let body_fault = match door.carries() {
             Carries::Form => None,
+            Carries::Events if row.entry => Some("the batch it was in did not verify when it came, and is not kept"),
             Carries::Events => event_stream::body_fault(query(row), &row.body),
         };
         let signature = reason_of(verdict).zip(verdict.fault());
-        match (signature.or(body_fault.map(|why| (Reason::BodyHashMismatch, why))), account.verify(now_ms, self.verify))
-        {
-            (None, _) => Ok(true),
-            (Some(_), VerifyMode::Observe) => Ok(false),
-            (Some((Reason::BodyHashMismatch, _)), VerifyMode::Enforce) if is_set_aside(row) => {
-                let why =
-                    "it is one event of a batch that did not verify; alone it never will, and only observe lets it in";
-                Err((Reason::SignatureMismatch, why.to_owned()))
-            }
-            (Some((reason, why)), VerifyMode::Enforce) => Err((reason, why.to_owned())),
+        let observed = unverified && account.verify(now_ms, self.verify) == VerifyMode::Observe;
+        match signature.or(body_fault.map(|why| (Reason::BodyHashMismatch, why))) {
+            None => Ok(true),
+            Some(_) if observed => Ok(false),
+            Some((reason, why)) => Err((reason, why.to_owned())),
         }
     }
-}
-
-/// Whether the row is one entry of a batch, which was taken or came alone. Entries are objects, and batches are lists.
-fn is_entry(row: &QuarantineRow) -> bool {
-    let is_list = row.body.trim_ascii_start().starts_with(b"[");
-    row.reason == Reason::BadEntry.as_str() || (row.source == Door::Events.as_str() && !is_list)
-}
-
-/// Whether the row was set aside of a batch: the hash of the body, where one was signed, is of the whole batch.
-pub(super) fn is_set_aside(row: &QuarantineRow) -> bool {
-    is_entry(row)
-        && row.reason != Reason::BodyHashMismatch.as_str()
-        && event_stream::body_fault(query(row), &row.body).is_some()
 }
 
 fn parse(row: &QuarantineRow) -> Result<(Door, Parameters), Refusal> {

@@ -3,7 +3,7 @@
 use super::{Job, KNOWN_WAITING_MAX, Kept};
 use crate::{
     store::{
-        Db, StoreError,
+        Db, StoreError, Tx,
         quarantine::{self, Bounds, QuarantineRow, Size},
     },
     telemetry::Metrics,
@@ -71,17 +71,9 @@ impl Keeper {
     async fn keep(&self, jobs: Vec<Job>) {
         let (refused, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.refused, job.waiter)).unzip();
         let count = refused.len();
-        // In the order of their ids: two nodes that write the same rows must not wait for each other in a circle.
-        let mut rows: BTreeMap<String, QuarantineRow> = BTreeMap::new();
-        let mut ids = Vec::with_capacity(count);
-        for row in refused.into_iter().map(super::Refused::row) {
-            ids.push(row.id.clone());
-            match rows.get_mut(&row.id) {
-                Some(known) => repeat(known, row),
-                None => drop(rows.insert(row.id.clone(), row)),
-            }
-        }
-        let rows: Vec<QuarantineRow> = rows.into_values().collect();
+        let rows: Vec<QuarantineRow> = refused.into_iter().map(super::Refused::row).collect();
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let rows = by_id(rows);
         let result = tokio::time::timeout(COMMIT_WITHIN, self.commit(&rows)).await;
         let durable = matches!(result, Ok(Ok(_)));
         match result {
@@ -116,25 +108,48 @@ impl Keeper {
     }
 
     async fn try_commit(&self, rows: &[QuarantineRow]) -> Result<(Size, u64), StoreError> {
-        let Bounds { rows: rows_max, bytes: bytes_max } = self.parts.bounds;
-        let unknown = Bounds { rows: rows_max / UNKNOWN_SHARE, bytes: bytes_max / UNKNOWN_SHARE };
-        let known = Bounds { rows: rows_max - unknown.rows, bytes: bytes_max - unknown.bytes };
         let mut tx = self.parts.db.begin().await?;
-        quarantine::keep(&mut tx, rows).await?;
-        let mut size = quarantine::size(&mut tx).await?;
-        let mut gone = 0;
-        if size.known_rows > known.rows || size.known_bytes > known.bytes {
-            gone += quarantine::trim_known(&mut tx, known.with_room()).await?;
-        }
-        if size.unknown_rows > unknown.rows || size.unknown_bytes > unknown.bytes {
-            gone += quarantine::trim_unknown(&mut tx, unknown.with_room()).await?;
-        }
-        if gone > 0 {
-            size = quarantine::size(&mut tx).await?;
-        }
+        let kept = keep_within(&mut tx, self.parts.bounds, rows).await?;
         tx.commit().await?;
-        Ok((size, gone))
+        Ok(kept)
     }
+}
+
+/// Keeps rows, no two with the same id, and takes away what is over the bounds then; answers how much there is, and how
+/// many rows went.
+pub(super) async fn keep_within(
+    tx: &mut Tx,
+    bounds: Bounds,
+    rows: &[QuarantineRow],
+) -> Result<(Size, u64), StoreError> {
+    let Bounds { rows: rows_max, bytes: bytes_max } = bounds;
+    let unknown = Bounds { rows: rows_max / UNKNOWN_SHARE, bytes: bytes_max / UNKNOWN_SHARE };
+    let known = Bounds { rows: rows_max - unknown.rows, bytes: bytes_max - unknown.bytes };
+    quarantine::keep(tx, rows).await?;
+    let mut size = quarantine::size(&mut *tx).await?;
+    let mut gone = 0;
+    if size.known_rows > known.rows || size.known_bytes > known.bytes {
+        gone += quarantine::trim_known(tx, known.with_room()).await?;
+    }
+    if size.unknown_rows > unknown.rows || size.unknown_bytes > unknown.bytes {
+        gone += quarantine::trim_unknown(tx, unknown.with_room()).await?;
+    }
+    if gone > 0 {
+        size = quarantine::size(tx).await?;
+    }
+    Ok((size, gone))
+}
+
+/// Rows by their ids, each once. In that order two nodes that write the same rows do not wait for each other in a circle.
+pub(super) fn by_id(all: impl IntoIterator<Item = QuarantineRow>) -> Vec<QuarantineRow> {
+    let mut rows: BTreeMap<String, QuarantineRow> = BTreeMap::new();
+    for row in all {
+        match rows.get_mut(&row.id) {
+            Some(known) => repeat(known, row),
+            None => drop(rows.insert(row.id.clone(), row)),
+        }
+    }
+    rows.into_values().collect()
 }
 
 impl Bounds {

@@ -10,12 +10,14 @@ mod judge;
 mod keeper;
 mod redrive;
 mod refused;
+mod shown;
 
 pub use crate::domain::refusal::Reason;
 pub use explain::Explanation;
 pub use keeper::{Keeper, Parts, show_size};
-pub use redrive::{Chosen, Outcome, ROWS_MAX, Redrive, RedriveError, Redriven, RedrivenRow};
+pub use redrive::{Chosen, EVENTS_MAX, How, Outcome, ROWS_MAX, Redrive, RedriveError, Redriven, RedrivenRow};
 pub use refused::{Refused, reason_of};
+pub use shown::body_shown;
 
 use crate::telemetry::Metrics;
 use std::{pin::pin, sync::Arc, time::Duration};

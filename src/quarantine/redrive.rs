@@ -1,25 +1,29 @@
-//! Redriving: what was refused is judged again, exactly as when it came but with today's tokens, public URL and observe
-//! setting, and what is good now is submitted with the time it first came.
+//! Redriving: what was refused is judged again, as when it came but with today's tokens and public URL, and what verifies
+//! now is submitted with the time it first came. `observe` lets in what does not verify only if that is asked for:
+//! whoever mends a token does not mean what strangers sent meanwhile.
 //!
 //! A row is deleted after its delivery is durable. A crash in between leaves the row; redriven again, its delivery meets
 //! its own key, and nothing is counted twice.
 
-use super::{Reason, judge::Judged};
+use super::{
+    Reason,
+    judge::{Good, Judged},
+    keeper,
+};
 use crate::{
     clock::SharedClock,
     config::VerifyMode,
     directory::{Directory, Unavailable},
     domain::words,
-    ingest::{Ingest, Submission, SubmitError, Submitted},
+    ingest::{Ingest, SubmitError, Submitted},
     store::{
         Db, StoreError,
-        quarantine::{self, QuarantineFilter, QuarantineId, QuarantineRow, Whose},
+        quarantine::{self, Bounds, QuarantineFilter, QuarantineId, QuarantineRow, Whose},
     },
     telemetry::Metrics,
 };
 use serde::Serialize;
-use std::collections::HashMap;
-use tokio::task::JoinSet;
+use std::{collections::HashMap, time::Duration};
 use url::Url;
 
 words! {
@@ -33,6 +37,8 @@ words! {
         WouldApply = "would-apply",
         /// It is still refused.
         Stays = "stays",
+        /// It was not looked at: one redrive does so much at most. Redrive it again.
+        Later = "later",
         /// There is no such row.
         NotFound = "not-found",
     }
@@ -45,6 +51,15 @@ pub enum Chosen {
     Ids(Vec<String>),
     /// Those that fit, oldest first, after `(received_ms, id)`; at most [`ROWS_MAX`] at once.
     Fitting(QuarantineFilter, Option<(i64, String)>),
+}
+
+/// How rows are redriven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Only say what would become of them.
+    pub dry_run: bool,
+    /// Also let in what does not verify, marked, where the account is in `observe` today.
+    pub unverified: bool,
 }
 
 /// What a redrive came to.
@@ -72,6 +87,11 @@ pub struct RedrivenRow {
 }
 
 impl Redriven {
+    /// How many rows were looked at.
+    pub fn looked(&self) -> usize {
+        self.rows.len() - self.count(Outcome::NotFound) - self.count(Outcome::Later)
+    }
+
     /// How many rows had this outcome.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.rows.iter().filter(|row| row.outcome == outcome).count()
@@ -109,23 +129,37 @@ pub struct Redrive<'a> {
     pub public_url: Option<&'a Url>,
     /// How accounts that say nothing else are verified.
     pub verify: VerifyMode,
+    /// How much may be kept in all.
+    pub bounds: Bounds,
 }
 
 impl Redrive<'_> {
     /// Redrives the chosen rows; in a dry run it only says what would become of them.
-    pub async fn run(&self, whose: Whose<'_>, chosen: Chosen, dry_run: bool) -> Result<Redriven, RedriveError> {
+    pub async fn run(&self, whose: Whose<'_>, chosen: Chosen, how: How) -> Result<Redriven, RedriveError> {
         // Somebody has just mended a token, perhaps on another node.
         self.directory.refresh().await?;
+        let by_id = matches!(chosen, Chosen::Ids(_));
         let (rows, missing, next) = self.load(whose, chosen).await?;
         let mut done = Redriven { next, ..Redriven::default() };
         let places: HashMap<String, usize> = rows.iter().enumerate().map(|(n, row)| (row.id.clone(), n)).collect();
-        let (mut good, mut bad, mut aside) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut good, mut bad, mut events, mut last) = (Vec::new(), Vec::new(), 0, None);
         for row in rows {
-            match self.judge(whose, &row).await? {
-                Judged::Good(_) if dry_run => done.rows.push(report(&row, Outcome::WouldApply, None)),
+            if events >= EVENTS_MAX {
+                if !by_id {
+                    done.next = last;
+                    break;
+                }
+                done.rows.push(report(&row, Outcome::Later, None));
+                continue;
+            }
+            last = Some((row.received_ms, row.id.clone()));
+            match self.judge(whose, &row, how.unverified).await? {
                 Judged::Good(found) => {
-                    aside.extend(found.aside);
-                    good.push((row, found.submissions));
+                    events += found.events();
+                    match how.dry_run {
+                        true => done.rows.push(report(&row, Outcome::WouldApply, None)),
+                        false => good.push((row, found)),
+                    }
                 }
                 Judged::Bad(reason, detail) => {
                     done.rows.push(report(&row, Outcome::Stays, Some((reason, &detail))));
@@ -133,8 +167,8 @@ impl Redrive<'_> {
                 }
             }
         }
-        let applied = if dry_run { Ok(Vec::new()) } else { self.apply(good, bad, &aside).await };
-        done.rows.extend(applied?);
+        let applied = if how.dry_run { Vec::new() } else { self.apply(good, bad).await? };
+        done.rows.extend(applied);
         done.rows.sort_by_key(|row| places.get(&row.id).copied());
         done.rows.extend(missing.into_iter().map(|id| RedrivenRow {
             id,
@@ -170,42 +204,40 @@ impl Redrive<'_> {
         }
     }
 
-    /// Submits what is good, all at once so that the writer groups it, and settles every row.
+    /// Submits what is good, in the order in which it came, and settles every row.
     async fn apply(
         &self,
-        good: Vec<(QuarantineRow, Vec<Submission>)>,
+        good: Vec<(QuarantineRow, Good)>,
         bad: Vec<(String, Reason, String)>,
-        aside: &[QuarantineRow],
     ) -> Result<Vec<RedrivenRow>, RedriveError> {
-        let mut submits = JoinSet::new();
-        for (row, submissions) in good {
-            let ingest = self.ingest.clone();
-            submits.spawn(async move { (row, submit(&ingest, submissions).await) });
+        let (mut waiting, mut submissions, mut aside) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, found) in good {
+            waiting.push((row, found.submissions.len()));
+            submissions.extend(found.submissions);
+            aside.extend(found.aside);
         }
+        let mut results = self.ingest.submit_all(submissions, SUBMIT_WITHIN).await.into_iter();
         let (mut rows, mut gone, mut failed) = (Vec::new(), Vec::new(), None);
-        while let Some(joined) = submits.join_next().await {
-            // A submission that panicked left its row where it is.
-            let Ok((row, result)) = joined else { continue };
-            let outcome = match result {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
+        for (row, count) in waiting {
+            match outcome(results.by_ref().take(count)) {
+                Ok(outcome) => {
+                    gone.push(QuarantineId { id: row.id.clone() });
+                    rows.push(report(&row, outcome, None));
                 }
-            };
-            gone.push(QuarantineId { id: row.id.clone() });
-            rows.push(report(&row, outcome, None));
+                Err(error) => failed = Some(error),
+            }
         }
         let mut tx = self.db.begin().await?;
         quarantine::delete(&mut tx, &gone).await?;
-        for row in aside {
-            quarantine::keep(&mut tx, std::slice::from_ref(row)).await?;
-        }
         for (id, reason, detail) in &bad {
             quarantine::set_reason(&mut tx, id, reason.as_str(), detail).await?;
         }
+        // After a failure the batch is still there, and is redriven with its bad entries once more.
+        let (size, dropped) = keeper::keep_within(&mut tx, self.bounds, &keeper::by_id(aside)).await?;
         tx.commit().await?;
+        keeper::show_size(self.metrics, &size);
         self.metrics.quarantine().redriven(gone.len());
+        self.metrics.quarantine().dropped(dropped);
         tracing::info!(applied = gone.len(), refused = bad.len(), "redrove refused deliveries");
         match failed {
             Some(error) => Err(error.into()),
@@ -214,16 +246,17 @@ impl Redrive<'_> {
     }
 }
 
-/// Submits what one row says.
-async fn submit(ingest: &Ingest, submissions: Vec<Submission>) -> Result<Outcome, SubmitError> {
-    let mut outcome = Outcome::Repeated;
-    for submission in submissions {
-        match ingest.submit(submission).await? {
-            Submitted::Stored | Submitted::Unapplied => outcome = Outcome::Applied,
-            Submitted::Repeated => {}
+/// What became of a row with these submissions. All are looked at, also after a failure: the next row has the next ones.
+fn outcome(results: impl Iterator<Item = Result<Submitted, SubmitError>>) -> Result<Outcome, SubmitError> {
+    let (mut outcome, mut failed) = (Outcome::Repeated, None);
+    for result in results {
+        match result {
+            Ok(Submitted::Stored | Submitted::Unapplied) => outcome = Outcome::Applied,
+            Ok(Submitted::Repeated) => {}
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(outcome)
+    failed.map_or(Ok(outcome), Err)
 }
 
 fn report(row: &QuarantineRow, outcome: Outcome, why: Option<(Reason, &str)>) -> RedrivenRow {
@@ -238,3 +271,7 @@ fn report(row: &QuarantineRow, outcome: Outcome, why: Option<(Reason, &str)>) ->
 
 /// How many rows one redrive takes: less than a second of the writer's time.
 pub const ROWS_MAX: usize = 200;
+/// After so many events it takes no further row: a batch has up to 1,000.
+pub const EVENTS_MAX: usize = 2_000;
+/// What has no answer by then stays in the quarantine, and meets its own key when it is redriven again.
+const SUBMIT_WITHIN: Duration = Duration::from_secs(30);

@@ -39,6 +39,8 @@ pub struct Refused {
     pub signature: Option<String>,
     /// The raw body; of what was set aside of a batch the entry alone.
     pub body: Vec<u8>,
+    /// Whether it is an entry of a batch: what proves it is of the whole batch.
+    pub entry: bool,
     /// The address it came from.
     pub client: Option<String>,
     /// Whether what brought it was verified: then it was refused for what it says.
@@ -64,6 +66,7 @@ impl Refused {
             content_type: row.content_type.clone(),
             signature: row.signature.clone(),
             body: bad.raw.to_owned(),
+            entry: true,
             client: row.client.clone(),
             verified,
             reason: bad.reason,
@@ -91,7 +94,10 @@ impl Refused {
             self.content_type.as_deref(),
             self.signature.as_deref(),
         ];
+        let entry = self.entry;
         let mut digest = Sha256::new();
+        // A stranger may send the entry alone: that is another row.
+        digest.update([u8::from(entry)]);
         let mut bytes = ROW_BYTES;
         for part in texts.into_iter().map(|text| text.unwrap_or_default().as_bytes()).chain([self.body.as_slice()]) {
             digest.update((part.len() as u64).to_be_bytes());
@@ -112,6 +118,7 @@ impl Refused {
             body: self.body,
             client: self.client,
             verified: self.verified,
+            entry,
             reason: self.reason.as_str().to_owned(),
             detail,
             received_ms: self.received_ms,

@@ -35,6 +35,8 @@ pub struct QuarantineRow {
     pub client: Option<String>,
     /// Whether what brought it was verified: then it was refused for what it says.
     pub verified: bool,
+    /// Whether it is one entry of a batch: what was signed is the whole batch.
+    pub entry: bool,
     /// Why it was refused the last time: a word of `crate::quarantine::Reason`.
     pub reason: String,
     /// The same, for the person on call.
@@ -121,8 +123,9 @@ pub async fn size(on: impl Into<On<'_>>) -> Result<Size, StoreError> {
     SIZE.query().fetch_one(on).await
 }
 
-/// Takes away what is over the bounds among the rows of known accounts; answers how many. Of each account the oldest go
-/// first, and of the account with the most before those of the others.
+/// Takes away what is over the bounds among the rows of known accounts; answers how many. The account with the most loses
+/// first: the most rows where there are too many rows, the most bytes where there are too many bytes. Of each account
+/// what is unsigned goes first, then what has something like a signature, then what was verified, and the oldest of each.
 pub async fn trim_known(tx: &mut Tx, bounds: Bounds) -> Result<u64, StoreError> {
     TRIM_KNOWN.query().bind(bounds.rows).bind(bounds.bytes).execute(tx).await
 }
@@ -198,23 +201,27 @@ pub async fn delete(tx: &mut Tx, ids: &[QuarantineId]) -> Result<u64, StoreError
 
 columns!(quarantine_columns of QuarantineRow {
     id text, tenant text, account text, source text, method text, path_and_query text, host text, content_type text,
-    signature text, body bytes, client text, verified bool, reason text, detail text, received_ms int, last_ms int,
-    times int, bytes int
+    signature text, client text, verified bool, entry bool, reason text, detail text, received_ms int, last_ms int,
+    times int, bytes int, body bytes
 });
 columns!(id_columns of QuarantineId { id text });
 
-/// Rows in the order in which they are worth keeping, with what is kept up to each of them.
+/// Rows in the order in which they are worth keeping: how many and how many bytes are kept up to each of them. The
+/// places are given by what an account has up to the row, in rows for one bound and in bytes for the other, so that large
+/// rows of one account never push out the small ones of others.
 macro_rules! trim {
-    ($of:literal, $nth:literal) => {
+    ($of:literal, $own:literal) => {
         concat!(
             "DELETE FROM quarantine WHERE id IN (SELECT t.id FROM (
-                SELECT r.id, row_number() OVER w AS place, sum(r.bytes) OVER w AS total FROM (
+                SELECT r.id, row_number() OVER (ORDER BY r.own_rows, r.last_ms DESC, r.id DESC) AS place,
+                    sum(r.bytes) OVER (ORDER BY r.own_bytes, r.last_ms DESC, r.id DESC) AS total FROM (
                     SELECT id, bytes, last_ms, ",
-            $nth,
-            " AS nth FROM quarantine WHERE tenant ",
+            $own,
+            " FROM quarantine WHERE tenant ",
             $of,
-            ") AS r
-                WINDOW w AS (ORDER BY r.nth, r.last_ms DESC, r.id DESC)) AS t
+            " WINDOW own AS (PARTITION BY account ORDER BY
+                        CASE WHEN verified THEN 0 WHEN length(signature) = 28 THEN 1 ELSE 2 END, last_ms DESC, id DESC)
+                    ) AS r) AS t
              WHERE t.place > CAST($1 AS BIGINT) OR t.total > CAST($2 AS BIGINT))"
         )
     };
@@ -248,8 +255,8 @@ statements! {
             CAST(coalesce(sum(CASE WHEN tenant IS NOT NULL THEN bytes END), 0) AS BIGINT) AS known_bytes,
             CAST(count(*) - count(tenant) AS BIGINT) AS unknown_rows,
             CAST(coalesce(sum(CASE WHEN tenant IS NULL THEN bytes END), 0) AS BIGINT) AS unknown_bytes FROM quarantine");
-    TRIM_KNOWN = both(trim!("IS NOT NULL", "row_number() OVER (PARTITION BY account ORDER BY last_ms DESC, id DESC)"));
-    TRIM_UNKNOWN = both(trim!("IS NULL", "1"));
+    TRIM_KNOWN = both(trim!("IS NOT NULL", "row_number() OVER own AS own_rows, sum(bytes) OVER own AS own_bytes"));
+    TRIM_UNKNOWN = both(trim!("IS NULL", "1 AS own_rows, 1 AS own_bytes"));
     DELETE_OLDER = both("DELETE FROM quarantine WHERE id IN
         (SELECT q.id FROM quarantine q WHERE q.last_ms < $1 ORDER BY q.last_ms LIMIT $2)");
     FIND = both("SELECT ", quarantine_columns!(names), " FROM quarantine

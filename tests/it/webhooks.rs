@@ -2,7 +2,7 @@
 
 mod aside;
 mod debugger;
-mod doors;
+pub mod doors;
 mod events;
 
 use crate::support::gateway::{ACCOUNT, Gateway, PUBLIC_URL, START_MS, TOKEN, on_both_gateways};

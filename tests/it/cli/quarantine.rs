@@ -7,7 +7,11 @@ use crate::support::{
 };
 use serde_json::json;
 
-on_both!(refused_deliveries_are_explained_redriven_and_dropped, accounts_rotate_observe_and_have_parents);
+on_both!(
+    refused_deliveries_are_explained_redriven_and_dropped,
+    the_explanation_fits_what_is_wrong,
+    accounts_rotate_observe_and_have_parents
+);
 
 fn body(n: u8) -> String {
     format!("AccountSid={ACCOUNT}&CallSid=CA{n:032}&CallStatus=ringing")
@@ -30,6 +34,11 @@ async fn refused_deliveries_are_explained_redriven_and_dropped(at: TestDatabase)
     run(&["list", "--limit", "2"]).expect(0).says(&["there is more: --cursor"]);
     run(&["list", "--cursor", "x"]).expect(2).says(&["--cursor"]);
     run(&["list", "--reason", "ugly"]).expect(2).says(&["signature-mismatch"]);
+    run(&["list", "--source", "foo"]).expect(2).says(&["foo", "twilio/status"]);
+    run(&["list", "--account", "foo"]).expect(2).says(&["foo", "32 hexadecimal digits"]);
+    for args in [["list"].as_slice(), &["explain", "qua_0"], &["redrive", "--all"], &["drop", "qua_0"]] {
+        run(&[args, &["--tenant", "nope"]].concat()).expect(3).says(&["tenant nope"]);
+    }
 
     let of = |account: &str| {
         let rows = run(&["list", "--account", account, "--json"]).expect(0).json();
@@ -37,6 +46,7 @@ async fn refused_deliveries_are_explained_redriven_and_dropped(at: TestDatabase)
     };
     let unknown = of(other).remove(0);
     let text = run(&["explain", &unknown]).expect(0).stdout;
+    assert!(!text.contains("tried"), "no signature was compared: {text}");
     assert!(text.contains("onhook accounts add --sid AC00000000000000000000000000000077"), "{text}");
     run(&["explain", "qua_0"]).expect(3).says(&["onhook quarantine list"]);
     run(&["redrive"]).expect(2).says(&["--all"]);
@@ -57,6 +67,50 @@ async fn refused_deliveries_are_explained_redriven_and_dropped(at: TestDatabase)
     run(&["list"]).expect(0).says(&["nothing to show"]);
 }
 
+async fn the_explanation_fits_what_is_wrong(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let sub = "AC000000000000000000000000000000bb";
+    let shell = Shell::on(&at.place).with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
+    let add = ["accounts", "add", "--no-check", "--sid", sub];
+    tokio::task::block_in_place(|| shell.feed(&add, "its-own\n")).expect(0);
+    let explain = |reason: &str, source: &str| {
+        let args = ["quarantine", "list", "--json", "--reason", reason, "--source", source];
+        let rows = run(&args).expect(0).json();
+        let id = rows["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{reason}: {rows}")).to_owned();
+        let text = run(&["quarantine", "explain", &id]).expect(0).stdout;
+        run(&["quarantine", "drop", &id]).expect(0);
+        text
+    };
+    let says = |text: &str, words: &[&str], not: &[&str]| {
+        words.iter().for_each(|word| assert!(text.contains(word), "{word:?} is missing in\n{text}"));
+        not.iter().for_each(|word| assert!(!text.contains(word), "{word:?} is in\n{text}"));
+    };
+    assert_eq!(gateway.post_signed(TOKEN, "", b"CallSid=CA1&CallStatus=busy").await.status(), 403);
+    says(&explain("unknown-account", "twilio/status"), &["AccountSid is missing"], &["accounts add", "tried"]);
+    let url = format!("{}/webhooks/twilio/events?bodySHA256=0", gateway.address);
+    let sent = gateway.client.post(url).header("content-type", "application/json").body("[]").send().await.unwrap();
+    assert_eq!(sent.status(), 403);
+    says(&explain("unknown-account", "twilio/events"), &["?account=AC…"], &["accounts add", "AccountSid is missing"]);
+
+    assert_eq!(gateway.post_raw("", body(1).as_bytes(), None).await.status(), 403);
+    says(&explain("signature-missing", "twilio/status"), &["X-Twilio-Signature"], &["tried", "rotate"]);
+    assert_eq!(gateway.post_signed("forged", "", body(1).as_bytes()).await.status(), 403);
+    let (url, add) = (format!("{PUBLIC_URL}/webhooks/twilio/status"), format!("onhook accounts add --sid {ACCOUNT}"));
+    says(&explain("signature-mismatch", "twilio/status"), &["tried", &url, "hint", "TWILIO_AUTH_TOKEN", &add], &[]);
+    gateway.clock.advance(61_000);
+    let of_sub = body(1).replace(ACCOUNT, sub);
+    assert_eq!(gateway.post_signed("forged", "", of_sub.as_bytes()).await.status(), 403);
+    let words =
+        [format!("onhook accounts token add {sub}` adds one that is missing"), format!("rotate {sub}` takes one")];
+    says(&explain("signature-mismatch", "twilio/status"), &[&words[0], &words[1]], &["TWILIO_AUTH_TOKEN"]);
+
+    let odd = format!("AccountSid={ACCOUNT}&CallSid=wrong&CallStatus=busy&To=%2B14155550101");
+    assert_eq!(gateway.post_signed(TOKEN, "", odd.as_bytes()).await.status(), 400);
+    let words = ["look at its body", "CallSid=wrong", "*********01"];
+    says(&explain("unreadable", "twilio/status"), &words, &["14155550101", "tried"]);
+}
+
 async fn accounts_rotate_observe_and_have_parents(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
     let shell = Shell::on(&at.place);
@@ -75,8 +129,8 @@ async fn accounts_rotate_observe_and_have_parents(at: TestDatabase) {
     for wrong in [["--keep-old", "31d"], ["--keep-old", "soon"]] {
         feed(&[&["rotate", sub], wrong.as_slice()].concat(), "second\n").expect(2).says(&["--keep-old"]);
     }
-    feed(&["rotate", "AC00000000000000000000000000000077"], "second\n").expect(3);
-    let done = feed(&["rotate", sub, "--keep-old", "2h", "--json"], "second\n").expect(0).json();
+    feed(&["rotate", "--no-check", "AC00000000000000000000000000000077"], "second\n").expect(3);
+    let done = feed(&["rotate", sub, "--no-check", "--keep-old", "2h", "--json"], "second\n").expect(0).json();
     assert_eq!(done["ending"], 1, "{done}");
     let tokens = run(&["token", "list", sub, "--json"]).expect(0).json();
     let ends = tokens["data"].as_array().unwrap().iter().filter(|token| token["expires_at"].is_string()).count();

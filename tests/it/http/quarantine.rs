@@ -139,6 +139,15 @@ async fn a_wrong_redrive_names_its_fields(gateway: Gateway) {
         let asked = send(request(&gateway, Method::POST, "/v1/quarantine/redrive").json(&body)).await;
         assert_eq!(wrong_fields(&asked), fields, "{body}");
     }
+    let by = json!({"source": "twilio/fax"});
+    let asked = send(request(&gateway, Method::POST, "/v1/quarantine/redrive").json(&by)).await;
+    assert_eq!(wrong_fields(&asked), ["source"]);
+    refuse(&gateway, ACCOUNT, 1).await;
+    for (source, looked) in [("twilio/status", 1), ("twilio/amd", 0)] {
+        let by = json!({"source": source, "dry_run": true});
+        let asked = send(request(&gateway, Method::POST, "/v1/quarantine/redrive").json(&by)).await;
+        assert_eq!((asked.status.as_u16(), &asked.body["looked"]), (200, &json!(looked)), "{asked:?}");
+    }
     let wrong = json!({"all": true, "cursor": "x"});
     expect_problem(
         &send(request(&gateway, Method::POST, "/v1/quarantine/redrive").json(&wrong)).await,

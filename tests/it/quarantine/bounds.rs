@@ -26,6 +26,7 @@ fn refused(tenant: Option<&str>, account: &str, n: i64) -> Refused {
         content_type: Some("application/x-www-form-urlencoded".into()),
         signature: Some("c2ln".into()),
         body: b"CallSid=CA1".to_vec(),
+        entry: false,
         client: Some("192.0.2.1".into()),
         verified: false,
         reason: if tenant.is_some() { Reason::SignatureMismatch } else { Reason::UnknownAccount },

@@ -43,13 +43,21 @@ async fn observe_lets_in_and_marks_until_its_time_is_over(at: TestDatabase) {
     assert_eq!(send(2).await, StatusCode::NO_CONTENT);
     let path = |n: usize| format!("/v1/calls/CA{n:032}");
     assert_eq!(gateway.get(&path(2)).await["verified"], false);
-    // What was refused before is let in too, and marked.
-    let done = ask(&gateway, Method::POST, "/v1/quarantine/redrive", json!({"account": SUB})).await;
+    // What was refused before is let in only if that is asked for, and is marked then.
+    let redrive = async |body| ask(&gateway, Method::POST, "/v1/quarantine/redrive", body).await;
+    let done = redrive(json!({"account": SUB})).await;
+    assert_eq!((&done["applied"], &done["stayed"]), (&json!(0), &json!(1)), "{done}");
+    let id = done["rows"][0]["id"].as_str().unwrap();
+    let explained = gateway.get(&format!("/v1/quarantine/{id}")).await;
+    assert!(explained["explain"]["next"].as_str().unwrap().contains("--unverified"), "{explained}");
+    let done = redrive(json!({"account": SUB, "unverified": true})).await;
     assert_eq!(done["applied"], 1, "{done}");
     assert_eq!(gateway.get(&path(1)).await["verified"], false);
     gateway.clock.set(START_MS + 3_600_000);
+    let late = async || redrive(json!({"account": SUB, "unverified": true})).await;
     assert_eq!(send(3).await, StatusCode::FORBIDDEN, "by the clock");
     assert_eq!(gateway.get(&format!("/v1/accounts/{SUB}")).await["verify"], "enforce");
+    assert_eq!(late().await["stayed"], 1, "in enforce nothing is waved through");
 }
 
 async fn a_probe_is_refused_in_observe_when_it_does_not_verify(at: TestDatabase) {

@@ -13,6 +13,8 @@ on_both! {
     everybody_sees_his_own_and_operators_the_unknown,
     what_is_redriven_may_be_older_than_its_account,
     the_account_with_the_most_loses_first,
+    large_rows_of_one_push_out_no_small_ones_of_another,
+    what_proves_something_goes_last,
     of_unknown_accounts_the_oldest_go_first,
     old_rows_go,
     a_reason_is_renewed_and_rows_are_deleted,
@@ -32,6 +34,7 @@ fn row(id: &str, tenant: Option<&str>, account: &str, received_ms: i64) -> Quara
         body: vec![0, 255, b'\'', b'\\', 10],
         client: Some("192.0.2.1".into()),
         verified: false,
+        entry: false,
         reason: "signature-mismatch".into(),
         detail: "of another token".into(),
         received_ms,
@@ -154,6 +157,45 @@ async fn the_account_with_the_most_loses_first(at: TestDatabase) {
     assert_eq!(left().await, ["loud_8", "loud_7", "loud_6", "quiet_1", "unknown", "quiet_0"]);
     assert_eq!(commit!(at, |tx| quarantine::trim_known(tx, Bounds { rows: 9, bytes: 350 })), 2);
     assert_eq!(left().await, ["loud_8", "loud_7", "quiet_1", "unknown"], "by bytes the same; of two the older goes");
+}
+
+async fn large_rows_of_one_push_out_no_small_ones_of_another(at: TestDatabase) {
+    let large =
+        |n: i64| QuarantineRow { bytes: 1_000_000, ..row(&format!("loud_{n:03}"), Some("acme"), "AC1", 1_000 + n) };
+    let mut rows: Vec<_> = (0..60).map(large).collect();
+    rows.extend((0..153).map(|n| row(&format!("quiet_{n:03}"), Some("acme"), "AC2", n)));
+    rows.push(QuarantineRow { bytes: 999_999, ..row("other", Some("acme"), "AC3", 0) });
+    with_rows(&at, &rows).await;
+    // Of rows there are few enough; of bytes 57 of AC1 are too many.
+    assert_eq!(commit!(at, |tx| quarantine::trim_known(tx, Bounds { rows: 9_999, bytes: 4_500_000 })), 57);
+    let left = quarantine::list(&at.db, ACME, &QuarantineFilter::default(), FIRST, 999).await.unwrap();
+    assert_eq!(left.len(), 3 + 153 + 1);
+    assert_eq!(
+        left.iter().take(3).map(|row| row.id.as_str()).collect::<Vec<_>>(),
+        ["loud_059", "loud_058", "loud_057"]
+    );
+}
+
+async fn what_proves_something_goes_last(at: TestDatabase) {
+    let signed = Some("MDEyMzQ1Njc4OTAxMjM0NTY3ODk=".to_owned());
+    let rows = [
+        QuarantineRow { verified: true, signature: signed.clone(), ..row("verified", Some("acme"), "AC1", 1) },
+        QuarantineRow { signature: signed.clone(), ..row("signed_old", Some("acme"), "AC1", 2) },
+        QuarantineRow { signature: signed, ..row("signed", Some("acme"), "AC1", 3) },
+        QuarantineRow { signature: None, ..row("unsigned", Some("acme"), "AC1", 9) },
+        row("malformed", Some("acme"), "AC1", 8),
+    ];
+    with_rows(&at, &rows).await;
+    let left = async || ids(&at, ACME, &QuarantineFilter::default()).await;
+    for (rows, bytes, left_then) in [
+        (4, 9_999, vec!["unsigned", "signed", "signed_old", "verified"]),
+        (9, 300, vec!["signed", "signed_old", "verified"]),
+        (2, 9_999, vec!["signed", "verified"]),
+        (9, 100, vec!["verified"]),
+    ] {
+        assert_eq!(commit!(at, |tx| quarantine::trim_known(tx, Bounds { rows, bytes })), 1);
+        assert_eq!(left().await, left_then);
+    }
 }
 
 async fn of_unknown_accounts_the_oldest_go_first(at: TestDatabase) {

@@ -124,7 +124,7 @@ async fn submit(submissions: Vec<Submission>, gateway: &Gateway) -> Result<(), P
 async fn set_aside(bad: &[Bad<'_>], arrived: &Arrived, gateway: &Gateway) -> Result<(), Problem> {
     let refused = |bad: &Bad<'_>| {
         let refused = arrived.refused(bad.reason, bad.detail.clone(), bad.raw);
-        Refused { account: bad.account.clone().or(refused.account), ..refused }
+        Refused { account: bad.account.clone().or(refused.account), entry: true, ..refused }
     };
     let refused: Vec<Refused> = bad.iter().map(refused).collect();
     let lines: Vec<Line> = refused.iter().zip(bad).map(|(refused, bad)| Line::of(refused, bad.call.clone())).collect();

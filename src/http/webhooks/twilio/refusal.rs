@@ -163,6 +163,7 @@ mod tests {
             content_type: None,
             signature: None,
             body: Vec::new(),
+            entry: false,
             client: Some("192.0.2.1".into()),
             verified: false,
             reason,

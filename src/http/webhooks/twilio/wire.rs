@@ -60,6 +60,7 @@ impl Wire {
             content_type: self.content_type.clone(),
             signature: self.signature.clone(),
             body: body.to_owned(),
+            entry: false,
             client: self.client.clone(),
             verified: false,
             reason: why.0,
