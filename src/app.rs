@@ -6,7 +6,7 @@
 
 use crate::{
     clock::SharedClock,
-    config::{Config, ConfigError, DatabaseUrl, QuarantineConfig},
+    config::{Config, ConfigError, DatabaseUrl},
     directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
     domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
     health::Health,
@@ -15,7 +15,7 @@ use crate::{
     ingest::{Ingest, Parts, Reread, Rules},
     quarantine::{self, Quarantine},
     seal::{SealError, Sealer},
-    store::{self, Db, OpenError, StoreError, keys, quarantine::Bounds, tenants},
+    store::{self, Db, OpenError, StoreError, keys, tenants},
     telemetry::Metrics,
 };
 use actix_web::{App as Web, HttpServer, dev::Server, middleware::from_fn, web, web::Data};
@@ -94,12 +94,6 @@ pub fn rules(config: &Config) -> Rules {
     }
 }
 
-/// How much is kept of deliveries that were refused, by the configuration.
-pub fn bounds(config: &Config) -> Bounds {
-    let QuarantineConfig { rows_max, bytes_max, .. } = config.quarantine;
-    Bounds { rows: rows_max.into(), bytes: i64::try_from(bytes_max).unwrap_or(i64::MAX) }
-}
-
 /// Opens the configured database and brings it up to date.
 pub async fn open_store(config: &Config) -> Result<Db, OpenError> {
     let db = open_store_as_it_is(config).await?;
@@ -153,7 +147,7 @@ impl App {
         let (quarantine, keeper) = Quarantine::new(quarantine::Parts {
             db: db.clone(),
             metrics: metrics.clone(),
-            bounds: bounds(&config),
+            bounds: quarantine::bounds(&config.quarantine),
             pause: QUARANTINE_PAUSE,
         });
         writers.spawn(keeper.run());

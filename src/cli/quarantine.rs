@@ -299,7 +299,7 @@ async fn with_redrive<T>(desk: &mut Desk, db: &Db, work: impl AsyncFnOnce(Redriv
         metrics: &metrics,
         public_url: desk.config.public_url.as_ref(),
         verify: desk.config.verify,
-        bounds: app::bounds(&desk.config),
+        bounds: crate::quarantine::bounds(&desk.config.quarantine),
     };
     let done = work(redrive).await;
     // The writer ends when the last door is closed.

@@ -9,7 +9,6 @@ use super::{
     time::Moment,
 };
 use crate::{
-    app,
     directory::{Key, Scope},
     fields::{self, Wrong, Wrongs},
     quarantine::{Chosen, Explanation, How, Outcome, ROWS_MAX, Reason, Redrive, RedriveError, Redriven, RedrivenRow},
@@ -268,7 +267,7 @@ fn redrive_of(gateway: &Gateway) -> Redrive<'_> {
         metrics: &gateway.metrics,
         public_url: gateway.config.public_url.as_ref(),
         verify: gateway.config.verify,
-        bounds: app::bounds(&gateway.config),
+        bounds: crate::quarantine::bounds(&gateway.config.quarantine),
     }
 }
 

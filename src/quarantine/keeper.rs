@@ -2,6 +2,7 @@
 
 use super::{Job, KNOWN_WAITING_MAX, Kept};
 use crate::{
+    config::QuarantineConfig,
     store::{
         Db, StoreError, Tx,
         quarantine::{self, Bounds, QuarantineRow, Size},
@@ -150,6 +151,11 @@ pub(super) fn by_id(all: impl IntoIterator<Item = QuarantineRow>) -> Vec<Quarant
         }
     }
     rows.into_values().collect()
+}
+
+/// How much is kept of deliveries that were refused, by the configuration.
+pub fn bounds(config: &QuarantineConfig) -> Bounds {
+    Bounds { rows: config.rows_max.into(), bytes: i64::try_from(config.bytes_max).unwrap_or(i64::MAX) }
 }
 
 impl Bounds {

@@ -14,7 +14,7 @@ mod shown;
 
 pub use crate::domain::refusal::Reason;
 pub use explain::Explanation;
-pub use keeper::{Keeper, Parts, show_size};
+pub use keeper::{Keeper, Parts, bounds, show_size};
 pub use redrive::{Chosen, EVENTS_MAX, How, Outcome, ROWS_MAX, Redrive, RedriveError, Redriven, RedrivenRow};
 pub use refused::{Refused, reason_of};
 pub use shown::body_shown;
