@@ -27,6 +27,7 @@ on_both_gateways!(
     odd_correlation_comes_back_signed,
     a_number_comes_before_its_tenant,
     devices_dial_within_bounds,
+    devices_do_not_choose_foreign_sip_hosts,
     the_url_names_the_other_party,
     refused_targets_are_told_and_counted,
     a_missed_dial_is_told,
@@ -302,6 +303,59 @@ async fn devices_dial_within_bounds(gateway: Gateway) {
     // To nobody, and to itself.
     for to in ["", "client:", "client:ann"] {
         expect_spoken(&dial("client:ann", to).await);
+    }
+}
+
+/// Behind a host that a device chooses there may be a network that bills us.
+async fn devices_do_not_choose_foreign_sip_hosts(gateway: Gateway) {
+    set(&gateway, "/v1/voice", json!({ "caller_id": OURS })).await;
+    let telephone = "sip:ann@acme.sip.twilio.com";
+    let dial = async |from: &str, to: &str| voice(&gateway, "", &parameters("inbound", from, to)).await;
+    for from in ["client:ann", telephone] {
+        for to in ["sip:+19005550100@any.example.com", "sip:bob@any.example.com", "sip:bob@acme.sip.twilio.com.example"]
+        {
+            expect_spoken(&dial(from, to).await);
+        }
+    }
+    expect_spoken(&dial("client:ann", "sip:bob@acme.sip.twilio.com").await);
+    assert!(gateway.metrics.render().contains("onhook_dials_refused_total{reason=\"sip_host\"} 7"));
+    assert_eq!(dialed(&dial(telephone, "sip:bob@acme.sip.twilio.com").await).len(), 1, "its own domain");
+
+    let listed = json!({ "caller_id": OURS, "sip_hosts": ["pbx.example.com"], "only_prefixes": ["+1"] });
+    set(&gateway, "/v1/voice", listed).await;
+    for user in [
+        "+19005550100",
+        "19005550100",
+        "%2B19005550100",
+        "+1-900-555-0100",
+        "01119005550100",
+        "0019005550100",
+        "+442079460958",
+        "911",
+        "4155550199",
+    ] {
+        let to = format!("sip:{user}@pbx.example.com");
+        expect_spoken(&dial("client:ann", &to).await);
+    }
+    for user in ["+14155550199", "14155550199", "bob", "bob7"] {
+        let to = format!("sip:{user}@pbx.example.com");
+        assert_eq!(dialed(&dial("client:ann", &to).await), [("Sip", to.as_str())]);
+    }
+    // What we name: any host where none is listed, extensions too; what costs is refused all the same.
+    set(&gateway, "/v1/voice", json!({ "caller_id": OURS })).await;
+    for user in ["101", "5550101", "+14155550199"] {
+        let answer = voice(
+            &gateway,
+            &format!("connect=sip:{}@pbx.example.com", user.replace('+', "%2B")),
+            &parameters("inbound", CALLER, OURS),
+        )
+        .await;
+        assert_eq!(dialed(&answer)[0].1, format!("sip:{user}@pbx.example.com"));
+    }
+    for user in ["%2B19005550100", "19005550100", "0019005550100", "%2B999123456789"] {
+        let answer =
+            voice(&gateway, &format!("connect=sip:{user}@pbx.example.com"), &parameters("inbound", CALLER, OURS)).await;
+        expect_spoken(&answer);
     }
 }
 

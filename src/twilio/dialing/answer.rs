@@ -106,7 +106,7 @@ fn choose(
     let mut refused = Vec::new();
     for text in wanted {
         let judged = Target::parse(text, region).and_then(|target| {
-            settings.policy.judge(&target)?;
+            settings.policy.judge(&target, request.named_by())?;
             match &target {
                 target if request.is_party(target) => Err(Refusal::Loop),
                 target if request.lacks_caller_id(settings, target) => Err(Refusal::NoCallerId),

@@ -9,7 +9,7 @@ mod target;
 
 pub use answer::{Answer, Outcome, Refused, after_dial, answer, whisper, whispers_for};
 pub use request::{Origin, VoiceRequest};
-pub use target::{DialPolicy, Refusal, Target, sip_host};
+pub use target::{DialPolicy, NamedBy, Refusal, Target, sip_host};
 
 use super::twiml::{MachineDetection, Record};
 

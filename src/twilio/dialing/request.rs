@@ -2,7 +2,7 @@
 
 use super::{
     Settings,
-    target::{Target, sip_user},
+    target::{NamedBy, Target, sip_host, sip_user},
 };
 use crate::{
     domain::{
@@ -81,6 +81,14 @@ impl VoiceRequest {
             Origin::Network => settings.connect.iter().map(String::as_str).collect(),
             // Whom it was placed to is connected already; who the other party is, only its URL could say.
             Origin::Ours => Vec::new(),
+        }
+    }
+
+    /// Who chose whom to dial.
+    pub(super) fn named_by(&self) -> NamedBy<'_> {
+        match self.origin {
+            Origin::Device if self.connect.is_empty() => NamedBy::Device(sip_host(&self.from)),
+            _ => NamedBy::Us,
         }
     }
 

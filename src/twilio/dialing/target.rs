@@ -78,7 +78,8 @@ pub struct DialPolicy {
     pub allow_prefixes: Vec<String>,
     /// Where there are any, only numbers that begin so are dialed.
     pub only_prefixes: Vec<String>,
-    /// Where there are any, only SIP addresses of these hosts are dialed.
+    /// Where there are any, only SIP addresses of these hosts are dialed. A device that chooses dials no other anyway,
+    /// but those of its own SIP domain.
     pub sip_hosts: Vec<String>,
 }
 
@@ -105,6 +106,15 @@ impl Target {
     }
 }
 
+/// Who names somebody to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy<'a> {
+    /// The settings, or the signed URL.
+    Us,
+    /// The user of a device; with the host of its own SIP domain, where it has one.
+    Device(Option<&'a str>),
+}
+
 /// As it is written in settings, in a URL and in a log of one's own.
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -118,15 +128,46 @@ impl std::fmt::Display for Target {
 
 impl DialPolicy {
     /// Whether somebody may be dialed at all.
-    pub fn judge(&self, target: &Target) -> Result<(), Refusal> {
+    pub fn judge(&self, target: &Target, named_by: NamedBy<'_>) -> Result<(), Refusal> {
         match target {
             Target::Number(number) => self.judge_number(number),
             Target::Client(_) => Ok(()),
             Target::Sip(address) => {
-                let listed = |host: &str| self.sip_hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host));
-                let allowed = self.sip_hosts.is_empty() || sip_host(address).is_some_and(listed);
-                if allowed { Ok(()) } else { Err(Refusal::SipHost) }
+                let host = sip_host(address).unwrap_or_default();
+                let listed = self.sip_hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host));
+                let allowed = match named_by {
+                    NamedBy::Us => self.sip_hosts.is_empty() || listed,
+                    NamedBy::Device(own) => listed || own.is_some_and(|own| own.eq_ignore_ascii_case(host)),
+                };
+                if !allowed {
+                    return Err(Refusal::SipHost);
+                }
+                self.judge_user(sip_user(address).unwrap_or_default(), named_by)
             }
+        }
+    }
+
+    /// Behind a SIP host there may be a telephone network, and its user part a number that pays its owner.
+    fn judge_user(&self, user: &str, named_by: NamedBy<'_>) -> Result<(), Refusal> {
+        let Some(written) = number_of_user(user) else { return Ok(()) };
+        let of_us = named_by == NamedBy::Us;
+        let digits = written.trim_start_matches('+');
+        if digits.len() < NUMBER_DIGITS_MIN {
+            // What we name is an extension of that host; what a device names may be an emergency number.
+            return if of_us { Ok(()) } else { Err(Refusal::ShortNumber) };
+        }
+        // Whether a prefix to dial abroad stands before it is up to the network behind the host.
+        let abroad = ABROAD.iter().filter_map(|prefix| digits.strip_prefix(prefix));
+        let read = [digits].into_iter().chain(abroad).filter_map(|digits| E164::of_address(&format!("+{digits}")));
+        let judged: Vec<_> = read.map(|number| self.judge_number(&number)).collect();
+        let refusals = || judged.iter().filter_map(|judged| judged.err());
+        let costs = refusals().find(|why| !matches!(why, Refusal::NoSuchNumber | Refusal::NotListed));
+        match costs {
+            Some(why) => Err(why),
+            None if judged.contains(&Ok(())) => Ok(()),
+            // Without a country code it may be an inner number of that host.
+            None if of_us && !written.starts_with('+') => Ok(()),
+            None => Err(refusals().next().unwrap_or(Refusal::NoSuchNumber)),
         }
     }
 
@@ -152,6 +193,15 @@ impl DialPolicy {
 pub(super) fn sip_user(address: &str) -> Option<&str> {
     let (_, rest) = address.split_once(':')?;
     rest.split_once('@').map(|(user, _)| user)
+}
+
+/// The number that the user of a SIP address is, with its `+` if it has one: escapes (RFC 3261 19.1.2) are read, and
+/// visual separators (RFC 3966 5.1.1) left out.
+fn number_of_user(user: &str) -> Option<String> {
+    let user = percent_encoding::percent_decode_str(user).decode_utf8_lossy();
+    let plain: String = user.chars().filter(|c| !"-.() ".contains(*c)).collect();
+    let digits = plain.strip_prefix('+').unwrap_or(&plain);
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(plain)
 }
 
 /// The host of a SIP address (RFC 3261 19.1), if it is one that is dialed: with a user, without a password and headers.
@@ -206,6 +256,8 @@ fn place(address: &str) -> Option<(&str, String)> {
 const SIP_BYTES_MAX: usize = 255;
 /// Twilio's limit of an identity (`voice/sdks/javascript`).
 const IDENTITY_BYTES_MAX: usize = 121;
+/// What is dialed before a country code, nearly everywhere and in North America.
+const ABROAD: [&str; 2] = ["00", "011"];
 /// The shortest international numbers in use.
 const NUMBER_DIGITS_MIN: usize = 7;
 /// 15 digits with what people put between them.
