@@ -3,6 +3,8 @@
 //! A number's own settings come first, then the tenant's. A field that is left out says nothing; one that is empty says
 //! "nothing here", whatever the tenant's row says.
 
+mod chain;
+
 use crate::{
     domain::{phone::E164, time::Millis},
     fields::{self, Wrong, Wrongs},
@@ -12,10 +14,13 @@ use crate::{
     },
     transaction::{self, Done},
     twilio::{
-        dialing::{CALLER, DialPolicy, Settings, TIME_LIMIT_SECONDS_RANGE, TIMEOUT_SECONDS_RANGE, Target, sip_host},
+        dialing::{
+            CALLER, DialPolicy, NamedBy, Settings, TIME_LIMIT_SECONDS_RANGE, TIMEOUT_SECONDS_RANGE, Target, sip_host,
+        },
         twiml::{MachineDetection, NOUNS_MAX, Record, SAY_CHARS_MAX},
     },
 };
+use chain::{Chains, Circle};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 use utoipa::ToSchema;
@@ -107,9 +112,7 @@ impl VoiceText {
             voice: text(&mut wrongs, &self.voice, |text| {
                 plain("voice", text, b"._-", VOICE_BYTES_MAX, "a voice such as Polly.Joanna")
             }),
-            language: text(&mut wrongs, &self.language, |text| {
-                plain("language", text, b"-", LANGUAGE_BYTES_MAX, "a language such as en-US")
-            }),
+            language: text(&mut wrongs, &self.language, |text| language("language", text)),
             unanswered: text(&mut wrongs, &self.unanswered, |text| fields::line("unanswered", text, 1..=say)),
             allow_prefixes: list(&mut wrongs, "allow_prefixes", &self.allow_prefixes, LIST_MAX, prefix),
             only_prefixes: list(&mut wrongs, "only_prefixes", &self.only_prefixes, LIST_MAX, prefix),
@@ -148,14 +151,73 @@ pub async fn settings(db: &Db, tenant: &str, number: Option<&E164>) -> Result<Se
     in_force(rows)
 }
 
-/// Writes what is set for a number, or (number empty) for the tenant. `true`: nothing was set before.
-pub async fn put(db: &Db, row: &VoiceRow) -> Result<bool, StoreError> {
+/// Of the numbers that a call to `called` is put through to, those whose own settings lead back to it.
+pub async fn leading_back(db: &Db, tenant: &str, called: &E164, numbers: &[E164]) -> Result<Vec<E164>, StoreError> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let from: Vec<String> = numbers.iter().map(|number| number.as_str().to_owned()).collect();
+    let chains = Chains::follow(db, tenant, &from, None).await?;
+    let leads = |number: &&E164| chains.leads(number.as_str(), called.as_str()) != Circle::None;
+    Ok(numbers.iter().filter(leads).cloned().collect())
+}
+
+/// What became of settings that were to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// They are written; nothing was set before.
+    New,
+    /// They are written in place of what was set.
+    Replaced,
+    /// They would dial nobody, or each other for ever. Nothing is written.
+    Refused(Vec<Wrong>),
+}
+
+/// Writes what is set for a number, or (number empty) for the tenant, if it fits what else is set.
+pub async fn put(db: &Db, row: &VoiceRow) -> Result<Put, StoreError> {
+    // Outside of the transaction: two that are written at once may still make a circle, and then the one who calls is
+    // not put through (`leading_back`).
+    let mut wrongs = undialed(db, row).await?;
+    wrongs.extend(in_a_circle(db, row).await?);
+    if !wrongs.is_empty() {
+        return Ok(Put::Refused(wrongs));
+    }
     transaction::run(db, async |tx| {
-        let new = voice::find(&mut *tx, &row.tenant, &row.number).await?.is_none();
+        let before = voice::find(&mut *tx, &row.tenant, &row.number).await?;
         voice::put(tx, row).await?;
-        Ok(Done { value: new, journal: Vec::new() })
+        let value = if before.is_none() { Put::New } else { Put::Replaced };
+        Ok(Done { value, journal: Vec::new() })
     })
     .await
+}
+
+/// Those who would be refused whenever somebody calls.
+async fn undialed(db: &Db, row: &VoiceRow) -> Result<Vec<Wrong>, StoreError> {
+    let below = if row.number.is_empty() { None } else { voice::find(db, &row.tenant, "").await? };
+    let policy = in_force(below.into_iter().chain([row.clone()]).collect())?.policy;
+    let judged = words(&row.connect).into_iter().enumerate().filter_map(|(n, text)| {
+        let target = Target::parse(&text, None).ok()?;
+        let why = policy.judge(&target, NamedBy::Us).err()?;
+        Some(Wrong::new(format!("connect[{n}]"), format!("{text} is never dialed ({why}): {}", why.advice())))
+    });
+    Ok(judged.collect())
+}
+
+/// Numbers that would be put through to each other for ever, each hop billed.
+async fn in_a_circle(db: &Db, row: &VoiceRow) -> Result<Option<Wrong>, StoreError> {
+    let of_tenant = row.number.is_empty();
+    // What the tenant has counts for each of its numbers that has no `connect` of its own: the circle is beyond.
+    let from = if of_tenant { chain::numbers(row) } else { vec![row.number.clone()] };
+    let chains = Chains::follow(db, &row.tenant, &from, Some(row)).await?;
+    let circle = if of_tenant { chains.circle() } else { chains.leads(&row.number, &row.number) };
+    let why = match circle {
+        Circle::None => return Ok(None),
+        Circle::Of(numbers) => {
+            format!("calls would go round for ever: {}; break it at one of these", numbers.join(" > "))
+        }
+        Circle::TooLong => format!("leads through more than {} numbers that have settings", chain::NUMBERS_MAX),
+    };
+    Ok(Some(Wrong::new("connect", why)))
 }
 
 /// Forgets what is set for a number, or (number empty) for the tenant. `false`: nothing was.
@@ -174,9 +236,6 @@ fn in_force(rows: Vec<VoiceRow>) -> Result<Settings, StoreError> {
         why,
     };
     let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
-    let words = |value: &Option<String>| {
-        value.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-    };
     let seconds = |field: &str, value: Option<i64>| {
         let read = value.map(u32::try_from).transpose();
         read.map_err(|error| corrupt(field, error.to_string()))
@@ -201,6 +260,11 @@ fn in_force(rows: Vec<VoiceRow>) -> Result<Settings, StoreError> {
             sip_hosts: words(&row.sip_hosts),
         },
     })
+}
+
+/// What a list holds; nothing where nothing is set.
+fn words(list: &Option<String>) -> Vec<String> {
+    list.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn over(below: VoiceRow, row: VoiceRow) -> VoiceRow {
@@ -287,6 +351,19 @@ fn plain(field: &str, text: &str, more: &[u8], bytes_max: usize, allowed: &str) 
     let text = fields::line(field, text, 1..=bytes_max)?;
     if text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b)) {
         return Ok(text);
+    }
+    Err(Wrong::new(field, format!("{text:?} is not {allowed}")))
+}
+
+/// The shape of a tag of BCP 47 (RFC 5646 2.1): a language, then parts of up to eight letters and digits.
+fn language(field: &str, text: &str) -> Result<String, Wrong> {
+    let allowed = "a language tag, such as en-US, de or cmn-Hant-TW";
+    let tag = plain(field, text, b"-", LANGUAGE_BYTES_MAX, allowed)?;
+    let mut parts = tag.split('-');
+    let first = parts.next().unwrap_or_default();
+    let is_language = (2..=3).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic());
+    if is_language && parts.all(|part| (1..=8).contains(&part.len())) {
+        return Ok(tag);
     }
     Err(Wrong::new(field, format!("{text:?} is not {allowed}")))
 }

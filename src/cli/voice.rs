@@ -14,11 +14,13 @@ use crate::{
         Db,
         voice::{self as rows, VoiceRow},
     },
-    voice::{self, VoiceText},
+    twilio::dialing::{TIME_LIMIT_SECONDS_RANGE, TIMEOUT_SECONDS_RANGE},
+    voice::{self, Put, VoiceText},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
 
 /// Say how calls are answered, directly in the configured database; it counts from the next call on
 #[derive(Debug, Subcommand)]
@@ -40,7 +42,7 @@ struct Whose {
     number: Option<String>,
 }
 
-/// Show what is set
+/// Show what is set; of a number what is in force, and whether it or the tenant says so
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  onhook voice show\n  onhook voice show --number +14155550100")]
 pub struct Show {
@@ -76,10 +78,10 @@ pub struct Set {
     #[arg(long, value_name = "TARGET")]
     connect: Option<Vec<String>>,
     /// For how many seconds it rings
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = |text: &str| seconds(text, &TIMEOUT_SECONDS_RANGE))]
     timeout: Option<i64>,
     /// After how many seconds a conversation is cut off
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = |text: &str| seconds(text, &TIME_LIMIT_SECONDS_RANGE))]
     time_limit: Option<i64>,
     /// Whether calls are recorded, in Twilio's words, such as record-from-answer-dual
     #[arg(long, value_name = "WORD")]
@@ -148,13 +150,50 @@ impl Whose {
 impl Show {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (number, tenant) = (self.whose.number(desk)?, &self.whose.tenant.id);
-        let row = desk.on_existing_db(async |_, db| Ok(rows::find(db, tenant, &number).await?)).await?;
-        if row.is_none() && !number.is_empty() {
-            return Err(unknown(&number));
+        let found = desk.on_existing_db(async |_, db| Ok(rows::list_for(db, tenant, &number).await?)).await?;
+        let (mut own, tenants): (Vec<_>, Vec<_>) = found.into_iter().partition(|row| row.number == number);
+        let own = own.pop();
+        if number.is_empty() {
+            show(desk, own)?;
+            return Ok(Exit::Ok);
         }
-        show(desk, row)?;
+        let own = own.ok_or_else(|| unknown(&number))?;
+        show_in_force(desk, &own, tenants.first())?;
         Ok(Exit::Ok)
     }
+}
+
+/// What counts for a number, and for each setting who says so.
+fn show_in_force(desk: &Desk, own: &VoiceRow, tenants: Option<&VoiceRow>) -> Result<()> {
+    let mut value = json(Some(own));
+    let below = json!(tenants.cloned().map(VoiceText::from).unwrap_or_default());
+    let fields = below.as_object().into_iter().flatten().map(|(name, below)| {
+        let own = value.get(name).cloned().unwrap_or_default();
+        let (from, counts) = match (own.is_null(), below.is_null()) {
+            (false, _) => ("number", own),
+            (true, false) => ("tenant", below.clone()),
+            (true, true) => ("default", Value::Null),
+        };
+        (name.clone(), from, counts)
+    });
+    let fields: Vec<_> = fields.collect();
+    let in_force = fields.iter().map(|(name, from, counts)| (name.clone(), json!({ "value": counts, "from": from })));
+    let in_force = Value::Object(in_force.collect());
+    if let Some(of_number) = value.as_object_mut() {
+        of_number.insert("in_force".to_owned(), in_force);
+    }
+    desk.out.show(&value, || {
+        let line =
+            |(name, from, counts): &(String, &str, Value)| vec![name.clone(), (*from).to_owned(), plain(counts, UNSET)];
+        let updated = vec!["updated_at".to_owned(), "number".to_owned(), second(own.updated_ms)];
+        let table = desk.out.table(&["setting", "set by", "in force"], fields.iter().map(line).chain([updated]));
+        format!("number {}\n{table}", own.number)
+    })
+}
+
+/// Whole seconds; whether they are allowed is told with what else is wrong.
+fn seconds(text: &str, allowed: &RangeInclusive<u32>) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("write whole seconds, {} to {}", allowed.start(), allowed.end()))
 }
 
 impl List {
@@ -180,6 +219,10 @@ impl Set {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let number = self.whose.number(desk)?;
         let tenant = self.whose.tenant.id.clone();
+        if self.is_empty() {
+            let next = "name a setting, such as --connect client:ann (see `onhook voice set --help`)";
+            return Err(Stop::with(Exit::Usage, "nothing is given that could be set", next));
+        }
         let row = desk
             .on_db(async |desk, db| {
                 require_tenant(db, &tenant).await?;
@@ -190,6 +233,18 @@ impl Set {
             .await?;
         show(desk, Some(row))?;
         Ok(Exit::Ok)
+    }
+
+    /// Whether no setting is given.
+    fn is_empty(&self) -> bool {
+        let Self { caller_id, connect, timeout, time_limit, record, machine_detection, .. } = self;
+        let Self { greeting, whisper, voice, language, unanswered, allow_prefix, only_prefix, sip_host, .. } = self;
+        let texts = [caller_id, record, machine_detection, greeting, whisper, voice, language, unanswered];
+        let lists = [connect, allow_prefix, only_prefix, sip_host];
+        let numbers = [timeout, time_limit];
+        texts.iter().all(|given| given.is_none())
+            && lists.iter().all(|given| given.is_none())
+            && numbers.iter().all(|given| given.is_none())
     }
 
     /// What was set, with what is given in its place.
@@ -235,8 +290,10 @@ impl Unset {
 async fn write(desk: &Desk, db: &Db, text: &VoiceText, (tenant, number): (&str, &str)) -> Result<VoiceRow> {
     let region = desk.config.phone_region.as_deref();
     let row = text.read(tenant, number, region, desk.now_ms()).map_err(|wrongs| usage(&wrongs))?;
-    voice::put(db, &row).await?;
-    Ok(row)
+    match voice::put(db, &row).await? {
+        Put::New | Put::Replaced => Ok(row),
+        Put::Refused(wrongs) => Err(usage(&wrongs)),
+    }
 }
 
 /// `--connect ''` empties the list.
@@ -259,7 +316,16 @@ fn show(desk: &Desk, row: Option<VoiceRow>) -> Result<()> {
     let value = json(row.as_ref());
     desk.out.show(&value, || {
         let fields = value.as_object().into_iter().flatten();
-        let shown = fields.map(|(name, value)| (name.as_str(), plain(value)));
+        let of_number = row.as_ref().is_some_and(|row| !row.number.is_empty());
+        let shown = fields.map(|(name, value)| {
+            let unset = match name.as_str() {
+                "number" => "the tenant as a whole",
+                "updated_at" => "never",
+                _ if of_number => "as the tenant has it",
+                _ => UNSET,
+            };
+            (name.as_str(), plain(value, unset))
+        });
         desk.out.sheet(&shown.collect::<Vec<_>>())
     })
 }
@@ -275,14 +341,22 @@ fn json(row: Option<&VoiceRow>) -> Value {
     value
 }
 
-fn plain(value: &Value) -> String {
+/// In words; `unset` is what it means that nothing is said.
+fn plain(value: &Value, unset: &str) -> String {
     match value {
-        Value::Null => or_dash(None::<String>),
+        Value::Null => unset.to_owned(),
+        Value::String(text) if text.is_empty() => NOTHING.to_owned(),
+        Value::Array(words) if words.is_empty() => NOTHING.to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(words) => words.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Array(words) => words.iter().map(|word| plain(word, unset)).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
+
+/// Shown where nothing is set anywhere.
+const UNSET: &str = "not set";
+/// Shown where it is set that there is nothing, whatever the tenant has.
+const NOTHING: &str = "nothing here";
 
 fn usage(wrongs: &[Wrong]) -> anyhow::Error {
     let wrongs: Vec<String> = wrongs.iter().map(ToString::to_string).collect();

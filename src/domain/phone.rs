@@ -54,6 +54,23 @@ pub fn mask(address: &str) -> String {
         .collect()
 }
 
+/// An address as it may appear in the log of a refusal: country code and the next three digits of its number stay, which
+/// tell whose network was to be dialed; the digits after them become `*`. Short numbers are nobody's, and stay.
+pub fn mask_end(address: &str) -> String {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
+    let number: String = address.chars().skip_while(|c| *c != '+').take_while(|c| !"@;".contains(*c)).collect();
+    let code = phonenumber::parse(None, &number).map_or(0, |read| digits(&read.code().value().to_string()));
+    let shown = code + SHOWN_DIGITS;
+    let mut seen = 0;
+    let mask = |c: char| {
+        seen += usize::from(c.is_ascii_digit());
+        if c.is_ascii_digit() && seen > shown { '*' } else { c }
+    };
+    address.chars().map(mask).collect()
+}
+
+/// How many digits after the country code [`mask_end`] shows.
+const SHOWN_DIGITS: usize = 3;
 /// Longer texts are no phone numbers; the parser never sees them.
 const NUMBER_BYTES_MAX: usize = 64;
 /// E.164 allows 15 digits; the shortest international numbers in use have 7.
@@ -94,6 +111,23 @@ mod tests {
             "",
         ] {
             assert_eq!(E164::of_address(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_keeps_its_beginning() {
+        for (address, shown) in [
+            ("+19005550100", "+1900*******"),
+            ("+449061234567", "+44906*******"),
+            ("+88213300655", "+882133*****"),
+            ("4155550199", "415*******"),
+            ("911", "911"),
+            ("sip:+19005550100@10.0.0.1", "sip:+1900*******@**.*.*.*"),
+            ("client:ann", "client:ann"),
+            ("+", "+"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_end(address), shown);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     domain::phone::mask,
     fields,
     store::voice::{self, VoiceRow},
-    voice::{self as room, VoiceText},
+    voice::{self as room, Put, VoiceText},
 };
 use actix_web::{
     HttpResponse,
@@ -78,7 +78,7 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let region = gateway.config.phone_region.as_deref();
     let row = text.read(&key.tenant, "", region, gateway.clock.now_ms())?;
-    room::put(&gateway.db, &row).await?;
+    put_row(&gateway, &row).await?;
     tracing::info!(by = key.id, tenant = key.tenant, "changed the voice settings of a tenant");
     Ok(HttpResponse::Ok().json(VoiceView::from(row)))
 }
@@ -137,7 +137,7 @@ pub(super) async fn put_number(
     let number = e164(&gateway, &number)?;
     let region = gateway.config.phone_region.as_deref();
     let row = text.read(&key.tenant, &number, region, gateway.clock.now_ms())?;
-    let new = room::put(&gateway.db, &row).await?;
+    let new = put_row(&gateway, &row).await?;
     tracing::info!(number = mask(&number), by = key.id, tenant = key.tenant, "changed the voice settings of a number");
     let mut response = if new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(VoiceView::from(row)))
@@ -159,6 +159,15 @@ pub(super) async fn delete_number(
     }
     tracing::info!(number = mask(&e164), by = key.id, tenant = key.tenant, "removed the voice settings of a number");
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// `true`: nothing was set before.
+async fn put_row(gateway: &Gateway, row: &VoiceRow) -> Result<bool, Problem> {
+    match room::put(&gateway.db, row).await? {
+        Put::New => Ok(true),
+        Put::Replaced => Ok(false),
+        Put::Refused(wrongs) => Err(wrongs.into()),
+    }
 }
 
 fn e164(gateway: &Gateway, number: &str) -> Result<String, Problem> {

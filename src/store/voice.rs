@@ -46,6 +46,22 @@ pub struct VoiceRow {
     pub updated_ms: i64,
 }
 
+/// A number that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NumberKey {
+    /// Whose it is.
+    pub tenant: String,
+    /// In E.164; empty: the tenant's own row.
+    pub number: String,
+}
+
+impl NumberKey {
+    /// A number of a tenant.
+    pub fn new(tenant: &str, number: &str) -> Self {
+        Self { tenant: tenant.to_owned(), number: number.to_owned() }
+    }
+}
+
 /// Writes what is set for a number, or (number empty) for the tenant; what was set before is gone.
 pub async fn put(tx: &mut Tx, row: &VoiceRow) -> Result<(), StoreError> {
     PUT.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
@@ -66,6 +82,11 @@ pub async fn list_for(on: impl Into<On<'_>>, tenant: &str, number: &str) -> Resu
     LIST_FOR.query().bind(tenant).bind(number).fetch_all(on).await
 }
 
+/// What is set for each of several numbers, as far as anything is; in no order.
+pub async fn list_of(on: impl Into<On<'_>>, numbers: &[NumberKey]) -> Result<Vec<VoiceRow>, StoreError> {
+    LIST_OF.over(numbers).fetch_all(on).await
+}
+
 /// A page of the tenant's numbers that have settings of their own, after `after`; empty: from the beginning.
 pub async fn list(on: impl Into<On<'_>>, tenant: &str, after: &str, limit: i64) -> Result<Vec<VoiceRow>, StoreError> {
     LIST.query().bind(tenant).bind(after).bind(limit).fetch_all(on).await
@@ -77,12 +98,15 @@ columns!(voice_columns of VoiceRow {
     allow_prefixes text, only_prefixes text, sip_hosts text, updated_ms int
 });
 
+columns!(number_keys of NumberKey { tenant text, number text });
+
 statements! {
     PUT = upsert(voice_columns into "voice_setting" by "tenant, number");
     DELETE = both("DELETE FROM voice_setting WHERE tenant = $1 AND number = $2");
     FIND = both("SELECT ", voice_columns!(names), " FROM voice_setting WHERE tenant = $1 AND number = $2");
     LIST_FOR = both("SELECT ", voice_columns!(names), " FROM voice_setting
         WHERE tenant = $1 AND number IN ('', $2) ORDER BY number");
+    LIST_OF = lookup(number_keys in "voice_setting" as voice_columns: "c.tenant = k.tenant AND c.number = k.number");
     LIST = both("SELECT ", voice_columns!(names), " FROM voice_setting
         WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3");
 }

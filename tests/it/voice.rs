@@ -29,6 +29,7 @@ on_both_gateways!(
     devices_dial_within_bounds,
     devices_do_not_choose_foreign_sip_hosts,
     the_url_names_the_other_party,
+    numbers_that_lead_back_are_not_dialed,
     refused_targets_are_told_and_counted,
     a_missed_dial_is_told,
     a_called_party_is_whispered_to,
@@ -386,6 +387,23 @@ async fn the_url_names_the_other_party(gateway: Gateway) {
     let answer = voice(&gateway, &format!("connect={}", many.join(",")), &placed).await;
     assert_eq!(dialed(&answer).len(), 10);
     assert!(gateway.metrics.render().contains("onhook_dials_refused_total{reason=\"too_many\"} 2"));
+}
+
+/// A number without settings of its own is put through as the tenant has it, and only its call tells that it is ours.
+async fn numbers_that_lead_back_are_not_dialed(gateway: Gateway) {
+    let (second, third, far) = ("+14155550102", "+14155550103", "+14155550150");
+    set(&gateway, &format!("/v1/voice/numbers/{second}"), json!({ "connect": [third, far] })).await;
+    set(&gateway, &format!("/v1/voice/numbers/{third}"), json!({ "connect": [OURS] })).await;
+    set(&gateway, "/v1/voice", json!({ "connect": [second, "client:ann"] })).await;
+    assert_eq!(dialed(&inbound(&gateway).await), [("Client", "ann")], "{OURS} > {second} > {third} > {OURS}");
+    assert!(gateway.metrics.render().contains("onhook_dials_refused_total{reason=\"loop\"} 1"));
+    let to = async |number: &str| voice(&gateway, "", &parameters("inbound", CALLER, number)).await;
+    assert_eq!(dialed(&to(far).await), [("Client", "ann")], "and {far} > {second} > {far}");
+    assert_eq!(dialed(&to("+14155550151").await), [("Number", second), ("Client", "ann")]);
+    assert_eq!(dialed(&to(second).await), [("Number", third), ("Number", far)]);
+    // The URL is no way around it.
+    let answer = voice(&gateway, "connect=%2B14155550103,client:bob", &parameters("inbound", CALLER, OURS)).await;
+    assert_eq!(dialed(&answer), [("Client", "bob")]);
 }
 
 async fn refused_targets_are_told_and_counted(gateway: Gateway) {

@@ -123,6 +123,16 @@ fn choose(
     (targets, refused)
 }
 
+/// The numbers that a call is put through to, as far as the request and the settings say.
+pub fn numbers(request: &VoiceRequest, settings: &Settings, region: Option<&str>) -> Vec<E164> {
+    let (targets, _) = choose(request, settings, &request.wanted(settings), region);
+    let number = |target| match target {
+        Target::Number(number) => Some(number),
+        Target::Client(_) | Target::Sip(_) => None,
+    };
+    targets.into_iter().filter_map(number).collect()
+}
+
 /// `urls`: those of the status callbacks, and those of everything else.
 fn dialing(
     request: &VoiceRequest,

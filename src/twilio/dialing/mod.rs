@@ -7,7 +7,7 @@ mod answer;
 mod request;
 mod target;
 
-pub use answer::{Answer, Outcome, Refused, after_dial, answer, whisper, whispers_for};
+pub use answer::{Answer, Outcome, Refused, after_dial, answer, numbers, whisper, whispers_for};
 pub use request::{Origin, VoiceRequest};
 pub use target::{DialPolicy, NamedBy, Refusal, Target, sip_host};
 

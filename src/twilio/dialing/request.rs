@@ -30,6 +30,9 @@ pub struct VoiceRequest {
     pub connect: Vec<String>,
     /// What the URL ties the call to.
     pub correlation: Correlation,
+    /// Numbers whose own settings lead back to the one that was called; no request says so, whoever reads the settings
+    /// fills it in.
+    pub leading_back: Vec<E164>,
 }
 
 /// Where a call comes from.
@@ -59,7 +62,8 @@ impl VoiceRequest {
         let named = named.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
         let connect = named.flat_map(|list| list.split(',').map(plus).collect::<Vec<_>>()).collect();
         let correlation = Correlation::of_query(&own);
-        Self { call: text("CallSid"), from, to, origin, ringing: text("CallStatus") == "ringing", connect, correlation }
+        let (call, ringing) = (text("CallSid"), text("CallStatus") == "ringing");
+        Self { call, from, to, origin, ringing, connect, correlation, leading_back: Vec::new() }
     }
 
     /// The number of ours that takes part: its settings count before the tenant's.
@@ -103,7 +107,8 @@ impl VoiceRequest {
 
     /// Whether dialing this would make the call call itself.
     pub(super) fn is_party(&self, target: &Target) -> bool {
-        target.is(&self.from) || (self.origin != Origin::Device && target.is(&self.to))
+        let leads_back = matches!(target, Target::Number(number) if self.leading_back.contains(number));
+        leads_back || target.is(&self.from) || (self.origin != Origin::Device && target.is(&self.to))
     }
 
     /// The number the dialed party sees; `None`: what Twilio shows by itself. A device never chooses it.

@@ -43,7 +43,7 @@ words! {
         NotListed = "not_listed",
         /// Not among `sip_hosts`.
         SipHost = "sip_host",
-        /// The number that was called, or the one that calls: it would call itself.
+        /// The number that was called, the one that calls, or one whose settings lead back there.
         Loop = "loop",
         /// More at once than Twilio rings.
         TooMany = "too_many",
@@ -64,7 +64,7 @@ impl Refusal {
             }
             Self::NotListed => "list its beginning in only_prefixes (`onhook voice set`) if it is meant to be dialed",
             Self::SipHost => "list its host in sip_hosts (`onhook voice set`) if it is meant to be dialed",
-            Self::Loop => "dial another number: this one is a party of the call already",
+            Self::Loop => "dial another number: this one is a party of the call already, or is put through to it",
             Self::TooMany => "dial ten at most at once",
             Self::NoCallerId => "set caller_id (`onhook voice set --caller-id`) to a number of the account",
         }

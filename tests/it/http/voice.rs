@@ -1,15 +1,17 @@
 //! How calls are answered, over REST.
 
-use super::{Asked, column, expect_problem, request, send, wrong_fields};
+use super::{Asked, column, expect_problem, key_of, keyed, request, send, wrong_fields};
 use crate::support::gateway::{Gateway, START_MS, on_both_gateways};
-use onhook::domain::time::rfc3339;
+use onhook::{directory::Scope, domain::time::rfc3339};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 on_both_gateways!(
     settings_are_shown_as_they_were_written,
     numbers_are_listed_and_forgotten,
-    wrong_settings_name_their_field
+    wrong_settings_name_their_field,
+    what_is_never_dialed_is_not_written,
+    circles_are_not_written,
 );
 
 async fn put(gateway: &Gateway, path: &str, body: Value) -> Asked {
@@ -71,6 +73,63 @@ async fn numbers_are_listed_and_forgotten(gateway: Gateway) {
     assert_eq!(gateway.get("/v1/voice").await["connect"], json!(["client:ann"]));
 }
 
+async fn what_is_never_dialed_is_not_written(gateway: Gateway) {
+    let path = "/v1/voice/numbers/+14155550100";
+    let refused = put(&gateway, path, json!({ "connect": ["client:ann", "+19005550100"] })).await;
+    assert_eq!(wrong_fields(&refused), ["connect[1]"]);
+    let message = refused.body["errors"][0]["message"].as_str().unwrap();
+    for word in ["+19005550100", "premium", "allow_prefixes"] {
+        assert!(message.contains(word), "{message}");
+    }
+    // What the tenant allows counts for its numbers, and what it restricts.
+    put(&gateway, "/v1/voice", json!({ "allow_prefixes": ["+1900"], "sip_hosts": ["pbx.example.com"] })).await;
+    assert_eq!(put(&gateway, path, json!({ "connect": ["+19005550100"] })).await.status, 201);
+    let elsewhere = put(&gateway, path, json!({ "connect": ["sip:a@other.example.com"] })).await;
+    assert_eq!(wrong_fields(&elsewhere), ["connect[0]"]);
+    assert!(elsewhere.body["errors"][0]["message"].as_str().unwrap().contains("sip_hosts"), "{elsewhere:?}");
+    assert_eq!(gateway.get(path).await["connect"], json!(["+19005550100"]), "what was set stays");
+}
+
+async fn circles_are_not_written(gateway: Gateway) {
+    let number = |n: u32| format!("+1415555{n:04}");
+    let connect = async |of: u32, to: &[u32]| {
+        let to: Vec<String> = to.iter().map(|n| number(*n)).collect();
+        put(&gateway, &format!("/v1/voice/numbers/{}", number(of)), json!({ "connect": to })).await
+    };
+    let expect_circle = |asked: &Asked, chain: &[u32]| {
+        assert_eq!(wrong_fields(asked), ["connect"], "{asked:?}");
+        let chain: Vec<String> = chain.iter().map(|n| number(*n)).collect();
+        let message = asked.body["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains(&chain.join(" > ")), "{message}");
+    };
+    for (of, to) in [(101, &[150, 102][..]), (102, &[103, 151])] {
+        assert_eq!(connect(of, to).await.status, 201);
+    }
+    expect_circle(&connect(103, &[152, 101]).await, &[103, 101, 102, 103]);
+    // A number that leaves `connect` to the tenant is put through as the tenant has it.
+    assert_eq!(put(&gateway, &format!("/v1/voice/numbers/{}", number(103)), json!({})).await.status, 201);
+    expect_circle(&put(&gateway, "/v1/voice", json!({ "connect": [number(101)] })).await, &[101, 102, 103, 101]);
+    assert_eq!(gateway.get("/v1/voice").await["connect"], Value::Null, "nothing was written");
+    assert_eq!(connect(103, &[152]).await.status, 200);
+    assert_eq!(put(&gateway, "/v1/voice", json!({ "connect": [number(101)] })).await.status, 200);
+    expect_circle(
+        &put(&gateway, &format!("/v1/voice/numbers/{}", number(103)), json!({})).await,
+        &[103, 101, 102, 103],
+    );
+    // Two of two tenants do not meet.
+    let (_, acme) = key_of(&gateway, "acme", Scope::ALL, None).await;
+    let path = format!("/v1/voice/numbers/{}", number(103));
+    let other = keyed(&gateway, &acme, Method::PUT, &path).json(&json!({ "connect": [number(101)] }));
+    assert_eq!(send(other).await.status, 201);
+    // The work is bounded: whoever is put through that often is refused.
+    for n in 200..302 {
+        connect(n, &[n + 1]).await;
+    }
+    let long = connect(199, &[200]).await;
+    assert_eq!(wrong_fields(&long), ["connect"]);
+    assert!(long.body["errors"][0]["message"].as_str().unwrap().contains("more than 100"), "{long:?}");
+}
+
 async fn wrong_settings_name_their_field(gateway: Gateway) {
     let path = "/v1/voice/numbers/+14155550100";
     for (body, fields) in [
@@ -89,6 +148,10 @@ async fn wrong_settings_name_their_field(gateway: Gateway) {
         (json!({ "greeting": "a\nb", "whisper": "\0" }), vec!["greeting", "whisper"]),
         (json!({ "unanswered": "x".repeat(4097) }), vec!["unanswered"]),
         (json!({ "voice": "al ice", "language": "en_US" }), vec!["voice", "language"]),
+        (json!({ "voice": "<b>", "language": "english" }), vec!["voice", "language"]),
+        (json!({ "language": "e" }), vec!["language"]),
+        (json!({ "language": "en--US" }), vec!["language"]),
+        (json!({ "language": "en-abcdefghi" }), vec!["language"]),
         (json!({ "allow_prefixes": ["1900"], "only_prefixes": ["+"] }), vec!["allow_prefixes[0]", "only_prefixes[0]"]),
         (json!({ "only_prefixes": ["+1234567890123456"] }), vec!["only_prefixes[0]"]),
         (

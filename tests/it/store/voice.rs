@@ -2,9 +2,9 @@
 
 use super::commit;
 use crate::support::database::{TestDatabase, on_both};
-use onhook::store::voice::{self, VoiceRow};
+use onhook::store::voice::{self, NumberKey, VoiceRow};
 
-on_both! { settings_are_written_found_and_forgotten, a_call_asks_once, numbers_come_in_pages }
+on_both! { settings_are_written_found_and_forgotten, a_call_asks_once, several_are_asked_for_at_once, numbers_come_in_pages }
 
 fn row(tenant: &str, number: &str) -> VoiceRow {
     let some = |text: &str| Some(text.to_owned());
@@ -53,6 +53,17 @@ async fn a_call_asks_once(at: TestDatabase) {
     assert_eq!(voice::list_for(&at.db, "acme", "+14155550199").await.unwrap(), [row("acme", "")]);
     assert_eq!(voice::list_for(&at.db, "acme", "").await.unwrap(), [row("acme", "")]);
     assert_eq!(voice::list_for(&at.db, "nobody", "").await.unwrap(), []);
+}
+
+async fn several_are_asked_for_at_once(at: TestDatabase) {
+    for (tenant, number) in [("acme", ""), ("acme", "+1"), ("acme", "+2"), ("other", "+3")] {
+        commit!(at, |tx| voice::put(tx, &row(tenant, number)));
+    }
+    let asked = ["", "+2", "+3", "+4"].map(|number| NumberKey::new("acme", number));
+    let mut found = voice::list_of(&at.db, &asked).await.unwrap();
+    found.sort_by(|a, b| a.number.cmp(&b.number));
+    assert_eq!(found, [row("acme", ""), row("acme", "+2")]);
+    assert_eq!(voice::list_of(&at.db, &[]).await.unwrap(), []);
 }
 
 async fn numbers_come_in_pages(at: TestDatabase) {

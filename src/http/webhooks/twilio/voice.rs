@@ -5,11 +5,11 @@
 
 use super::{Arrived, take, text};
 use crate::{
-    domain::phone::{E164, mask},
+    domain::phone::{E164, mask, mask_end},
     http::{Gateway, Problem, ProblemKind},
     twilio::{
         callback_url::CallbackUrls,
-        dialing::{self, Answer, Outcome, Refused, Settings, VoiceRequest},
+        dialing::{self, Answer, Origin, Outcome, Refused, Settings, VoiceRequest},
         door::Door,
         twiml::TwimlError,
     },
@@ -41,9 +41,13 @@ pub(in crate::http) async fn voice(
     payload: Payload,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let (arrived, call, settings) = arrive(Door::Voice, &request, payload, &gateway).await?;
+    let (arrived, mut call, settings) = arrive(Door::Voice, &request, payload, &gateway).await?;
     let urls = urls(&request, &gateway, &call)?;
     let region = gateway.config.phone_region.as_deref();
+    if let (Origin::Network, Some(called)) = (call.origin, call.own_number()) {
+        let numbers = dialing::numbers(&call, &settings, region);
+        call.leading_back = voice::leading_back(&gateway.db, &arrived.account.tenant, &called, &numbers).await?;
+    }
     let answer = dialing::answer(&call, &settings, &urls, region).map_err(|e| Problem::internal(&e))?;
     report(&arrived, &call, &answer, &gateway);
     Ok(twiml(answer.twiml))
@@ -180,12 +184,12 @@ fn report(arrived: &Arrived, call: &VoiceRequest, answer: &Answer, gateway: &Gat
     for Refused { target, why } in &answer.refused {
         gateway.metrics.voice().refused(*why);
         // Not `target`: that is the module in each line of the log.
-        let whom: String = mask(target).chars().take(TARGET_CHARS_SHOWN_MAX).collect();
+        let whom: String = mask_end(target).chars().take(TARGET_CHARS_SHOWN_MAX).collect();
         tracing::warn!(
             call = id,
             account = account.id,
             tenant = account.tenant,
-            ?whom,
+            whom,
             why = why.as_str(),
             advice = why.advice(),
             "refused to dial somebody",
