@@ -15,10 +15,8 @@ from twilio.twiml.voice_response import VoiceResponse
 
 METHODS = {
     "Say": VoiceResponse.say,
-    "Pause": VoiceResponse.pause,
     "Dial": VoiceResponse.dial,
     "Hangup": VoiceResponse.hangup,
-    "Reject": VoiceResponse.reject,
     "Number": voice_response.Dial.number,
     "Client": voice_response.Dial.client,
     "Sip": voice_response.Dial.sip,

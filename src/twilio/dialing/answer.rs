@@ -187,7 +187,7 @@ fn noun(
                 amd_status_callback_method: Some(Method::Post),
             });
             let number = number.as_str().to_owned();
-            Noun::Number(Number { number, leg, amd: amd.unwrap_or_default(), ..Number::default() })
+            Noun::Number(Number { number, leg, amd: amd.unwrap_or_default() })
         }
         Target::Client(identity) => Noun::Client(Client { identity: identity.clone(), leg }),
         Target::Sip(address) => Noun::Sip(Sip { address: address.clone(), leg, ..Sip::default() }),
@@ -197,7 +197,7 @@ fn noun(
 /// In the voice and the language of the settings.
 fn say(settings: &Settings, text: &str) -> Verb {
     let (voice, language) = (settings.voice.clone(), settings.language.clone());
-    Verb::Say(Say { text: text.to_owned(), voice, language, ..Say::default() })
+    Verb::Say(Say { text: text.to_owned(), voice, language })
 }
 
 /// In English, so in Twilio's own voice.

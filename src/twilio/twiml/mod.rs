@@ -7,7 +7,7 @@
 mod render;
 mod words;
 
-pub use words::{MachineDetection, Method, Progress, Record, RecordingProgress, RejectReason, Trim};
+pub use words::{MachineDetection, Method, Progress, Record, RecordingProgress};
 
 /// What an answer to a voice request says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,14 +21,10 @@ pub struct Response {
 pub enum Verb {
     /// Speaks.
     Say(Say),
-    /// Waits.
-    Pause(Pause),
     /// Connects the call with somebody.
     Dial(Box<Dial>),
     /// Ends the call.
     Hangup,
-    /// Refuses an inbound call without answering it, for this reason; `None` is `rejected`.
-    Reject(Option<RejectReason>),
 }
 
 /// `<Say>`.
@@ -40,15 +36,6 @@ pub struct Say {
     pub voice: Option<String>,
     /// The language, such as `en-GB`.
     pub language: Option<String>,
-    /// How often it is spoken; 0 is for ever.
-    pub repeat: Option<u32>,
-}
-
-/// `<Pause>`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pause {
-    /// How long, in seconds; Twilio's default is 1.
-    pub length_seconds: Option<u32>,
 }
 
 /// `<Dial>`. Callbacks about the dialed legs are asked for on the nouns.
@@ -66,8 +53,6 @@ pub struct Dial {
     pub caller_id: Option<String>,
     /// Whether and how it is recorded.
     pub record: Option<Record>,
-    /// Whether silence at the ends of the recording is cut off.
-    pub trim: Option<Trim>,
     /// Who is told of the recording.
     pub recording_status_callback: Option<String>,
     /// How.
@@ -76,8 +61,6 @@ pub struct Dial {
     pub recording_status_callback_event: Vec<RecordingProgress>,
     /// Whether an inbound call goes on ringing until the dialed party answers.
     pub answer_on_bridge: Option<bool>,
-    /// Whether the caller ends the dialed leg with `*`.
-    pub hangup_on_star: Option<bool>,
     /// Who is dialed, all at once, up to [`NOUNS_MAX`].
     pub nouns: Vec<Noun>,
 }
@@ -98,8 +81,6 @@ pub enum Noun {
 pub struct Number {
     /// The number in E.164.
     pub number: String,
-    /// Digits that are sent when it answers.
-    pub send_digits: Option<String>,
     /// What is said to whoever answers, and what is reported of the leg.
     pub leg: LegCallbacks,
     /// Whether and how a machine is told from a person.
@@ -120,10 +101,6 @@ pub struct Client {
 pub struct Sip {
     /// The address, with its `sip:`.
     pub address: String,
-    /// The user name the other side asks for.
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<String>,
     /// What is said to whoever answers, and what is reported of the leg.
     pub leg: LegCallbacks,
     /// Whether and how a machine is told from a person.

@@ -4,8 +4,8 @@
 //! is replaced: an answer that is not well-formed would end the call.
 
 use super::{
-    Amd, BYTES_MAX, Client, Dial, LegCallbacks, NOUNS_MAX, Noun, Number, Pause, Response, SAY_CHARS_MAX, Say, Sip,
-    TwimlError, Verb,
+    Amd, BYTES_MAX, Client, Dial, LegCallbacks, NOUNS_MAX, Noun, Number, Response, SAY_CHARS_MAX, Say, Sip, TwimlError,
+    Verb,
 };
 use quick_xml::{
     Writer,
@@ -32,12 +32,8 @@ impl Verb {
     fn write(&self, xml: &mut Xml) -> Result<(), TwimlError> {
         match self {
             Self::Say(say) => say.write(xml),
-            Self::Pause(Pause { length_seconds }) => {
-                xml.empty("Pause", &Attributes::default().given("length", *length_seconds))
-            }
             Self::Dial(dial) => dial.write(xml),
             Self::Hangup => xml.empty("Hangup", &Attributes::default()),
-            Self::Reject(reason) => xml.empty("Reject", &Attributes::default().given("reason", *reason)),
         }
     }
 }
@@ -48,10 +44,8 @@ impl Say {
         if chars > SAY_CHARS_MAX {
             return Err(TwimlError::SayTooLong { chars });
         }
-        let attributes = Attributes::default()
-            .given("voice", self.voice.as_ref())
-            .given("language", self.language.as_ref())
-            .given("loop", self.repeat);
+        let attributes =
+            Attributes::default().given("voice", self.voice.as_ref()).given("language", self.language.as_ref());
         xml.with_text("Say", &attributes, &self.text)
     }
 }
@@ -68,12 +62,10 @@ impl Dial {
             .given("timeLimit", self.time_limit_seconds)
             .given("callerId", self.caller_id.as_ref())
             .given("record", self.record)
-            .given("trim", self.trim)
             .given("recordingStatusCallback", self.recording_status_callback.as_ref())
             .given("recordingStatusCallbackMethod", self.recording_status_callback_method)
             .list("recordingStatusCallbackEvent", &self.recording_status_callback_event)
-            .given("answerOnBridge", self.answer_on_bridge)
-            .given("hangupOnStar", self.hangup_on_star);
+            .given("answerOnBridge", self.answer_on_bridge);
         xml.element("Dial", &attributes, |xml| self.nouns.iter().try_for_each(|noun| noun.write(xml)))
     }
 }
@@ -82,15 +74,9 @@ impl Noun {
     fn write(&self, xml: &mut Xml) -> Result<(), TwimlError> {
         let own = Attributes::default();
         match self {
-            Self::Number(Number { number, send_digits, leg, amd }) => {
-                let attributes = own.given("sendDigits", send_digits.as_ref()).leg(leg).amd(amd);
-                xml.with_text("Number", &attributes, number)
-            }
+            Self::Number(Number { number, leg, amd }) => xml.with_text("Number", &own.leg(leg).amd(amd), number),
             Self::Client(Client { identity, leg }) => xml.with_text("Client", &own.leg(leg), identity),
-            Self::Sip(Sip { address, username, password, leg, amd }) => {
-                let own = own.given("username", username.as_ref()).given("password", password.as_ref());
-                xml.with_text("Sip", &own.leg(leg).amd(amd), address)
-            }
+            Self::Sip(Sip { address, leg, amd }) => xml.with_text("Sip", &own.leg(leg).amd(amd), address),
         }
     }
 }

@@ -55,31 +55,11 @@ words! {
 }
 
 words! {
-    /// Whether silence at the ends of a recording is cut off.
-    pub enum Trim {
-        /// It is.
-        Silence = "trim-silence",
-        /// It is not.
-        Not = "do-not-trim",
-    }
-}
-
-words! {
     /// How a machine that answers is found out (`voice/answering-machine-detection`).
     pub enum MachineDetection {
         /// Told as soon as it is known what answered.
         Enable = "Enable",
         /// Told when a machine's greeting is over.
         DetectMessageEnd = "DetectMessageEnd",
-    }
-}
-
-words! {
-    /// What a caller who is refused hears.
-    pub enum RejectReason {
-        /// That the number is not in service.
-        Rejected = "rejected",
-        /// A busy tone.
-        Busy = "busy",
     }
 }

@@ -4,8 +4,8 @@
 use super::oracle::{ask, python};
 use crate::support::xml::Element;
 use onhook::twilio::twiml::{
-    Amd, BYTES_MAX, Client, Dial, LegCallbacks, MachineDetection, Method, NOUNS_MAX, Noun, Number, Pause, Progress,
-    Record, RecordingProgress, RejectReason, Response, SAY_CHARS_MAX, Say, Sip, Trim, TwimlError, Verb,
+    Amd, BYTES_MAX, Client, Dial, LegCallbacks, MachineDetection, Method, NOUNS_MAX, Noun, Number, Progress, Record,
+    RecordingProgress, Response, SAY_CHARS_MAX, Say, Sip, TwimlError, Verb,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -49,15 +49,9 @@ fn everything() -> Vec<Verb> {
         amd_status_callback_method: Some(Method::Post),
     };
     let nouns = vec![
-        Noun::Number(Number { number: "+14155550101".into(), send_digits: Some("1w2".into()), leg: leg(), amd: amd() }),
+        Noun::Number(Number { number: "+14155550101".into(), leg: leg(), amd: amd() }),
         Noun::Client(Client { identity: "ann".into(), leg: leg() }),
-        Noun::Sip(Sip {
-            address: "sip:ann@example.com;transport=tls".into(),
-            username: Some("u".into()),
-            password: Some("p".into()),
-            leg: leg(),
-            amd: amd(),
-        }),
+        Noun::Sip(Sip { address: "sip:ann@example.com;transport=tls".into(), leg: leg(), amd: amd() }),
     ];
     let dial = Dial {
         action: url(),
@@ -66,40 +60,20 @@ fn everything() -> Vec<Verb> {
         time_limit_seconds: Some(3_600),
         caller_id: Some("+14155550100".into()),
         record: Some(Record::FromAnswerDual),
-        trim: Some(Trim::Silence),
         recording_status_callback: url(),
         recording_status_callback_method: Some(Method::Post),
         recording_status_callback_event: RecordingProgress::ALL.to_vec(),
         answer_on_bridge: Some(true),
-        hangup_on_star: Some(false),
         nouns,
     };
-    let say = Say {
-        text: "a < b & \"c\"".into(),
-        voice: Some("Polly.Joanna".into()),
-        language: Some("en-GB".into()),
-        repeat: Some(2),
-    };
-    vec![
-        Verb::Say(say),
-        Verb::Pause(Pause { length_seconds: Some(3) }),
-        Verb::Dial(Box::new(dial)),
-        Verb::Hangup,
-        Verb::Reject(Some(RejectReason::Busy)),
-    ]
+    let say = Say { text: "a < b & \"c\"".into(), voice: Some("Polly.Joanna".into()), language: Some("en-GB".into()) };
+    vec![Verb::Say(say), Verb::Dial(Box::new(dial)), Verb::Hangup]
 }
 
 fn response(rng: &mut StdRng) -> Response {
-    let verbs = (0..rng.random_range(0..4)).map(|_| match rng.random_range(0..5) {
-        0 => Verb::Say(Say {
-            text: text(rng),
-            voice: maybe(rng, text),
-            language: maybe(rng, text),
-            repeat: maybe(rng, |rng| rng.random_range(0..9)),
-        }),
-        1 => Verb::Pause(Pause { length_seconds: maybe(rng, |rng| rng.random_range(0..9)) }),
-        2 => Verb::Hangup,
-        3 => Verb::Reject(maybe(rng, |rng| *RejectReason::ALL.choose(rng).unwrap())),
+    let verbs = (0..rng.random_range(0..4)).map(|_| match rng.random_range(0..3) {
+        0 => Verb::Say(Say { text: text(rng), voice: maybe(rng, text), language: maybe(rng, text) }),
+        1 => Verb::Hangup,
         _ => Verb::Dial(Box::new(dial(rng))),
     });
     Response { verbs: verbs.collect() }
@@ -114,12 +88,10 @@ fn dial(rng: &mut StdRng) -> Dial {
         time_limit_seconds: maybe(rng, |rng| rng.random_range(1..=86_400)),
         caller_id: maybe(rng, text),
         record: maybe(rng, |rng| *Record::ALL.choose(rng).unwrap()),
-        trim: maybe(rng, |rng| *Trim::ALL.choose(rng).unwrap()),
         recording_status_callback: maybe(rng, text),
         recording_status_callback_method: maybe(rng, method),
         recording_status_callback_event: some_of(rng, RecordingProgress::ALL),
         answer_on_bridge: maybe(rng, |rng| rng.random()),
-        hangup_on_star: maybe(rng, |rng| rng.random()),
         nouns: (0..rng.random_range(0..=NOUNS_MAX)).map(|_| noun(rng)).collect(),
     }
 }
@@ -139,9 +111,9 @@ fn noun(rng: &mut StdRng) -> Noun {
         amd_status_callback_method: maybe(rng, method),
     };
     match rng.random_range(0..3) {
-        0 => Noun::Number(Number { number: text(rng), send_digits: maybe(rng, text), leg, amd }),
+        0 => Noun::Number(Number { number: text(rng), leg, amd }),
         1 => Noun::Client(Client { identity: text(rng), leg }),
-        _ => Noun::Sip(Sip { address: text(rng), username: maybe(rng, text), password: maybe(rng, text), leg, amd }),
+        _ => Noun::Sip(Sip { address: text(rng), leg, amd }),
     }
 }
 
@@ -180,23 +152,19 @@ fn text(rng: &mut StdRng) -> String {
 /// A verb as the SDK is asked for it: the names of its arguments, Python's types.
 fn verb_for_sdk(verb: &Verb) -> Value {
     match verb {
-        Verb::Say(Say { text, voice, language, repeat }) => {
-            let given = json!({ "voice": voice, "language": language, "loop": repeat });
+        Verb::Say(Say { text, voice, language }) => {
+            let given = json!({ "voice": voice, "language": language });
             json!({ "name": "Say", "text": text, "given": without_null(given) })
         }
-        Verb::Pause(pause) => {
-            json!({ "name": "Pause", "given": without_null(json!({ "length": pause.length_seconds })) })
-        }
         Verb::Hangup => json!({ "name": "Hangup", "given": {} }),
-        Verb::Reject(reason) => json!({ "name": "Reject", "given": without_null(json!({ "reason": reason })) }),
         Verb::Dial(dial) => {
             let given = json!({
                 "action": dial.action, "method": dial.method, "timeout": dial.timeout_seconds,
                 "time_limit": dial.time_limit_seconds, "caller_id": dial.caller_id, "record": dial.record,
-                "trim": dial.trim, "recording_status_callback": dial.recording_status_callback,
+                "recording_status_callback": dial.recording_status_callback,
                 "recording_status_callback_method": dial.recording_status_callback_method,
                 "recording_status_callback_event": joined(&dial.recording_status_callback_event),
-                "answer_on_bridge": dial.answer_on_bridge, "hangup_on_star": dial.hangup_on_star,
+                "answer_on_bridge": dial.answer_on_bridge,
             });
             let nouns: Vec<Value> = dial.nouns.iter().map(noun_for_sdk).collect();
             json!({ "name": "Dial", "given": without_null(given), "nouns": nouns })
@@ -219,15 +187,9 @@ fn noun_for_sdk(noun: &Noun) -> Value {
         })
     };
     let (name, text, parts) = match noun {
-        Noun::Number(number) => {
-            let own = json!({ "send_digits": number.send_digits });
-            ("Number", &number.number, vec![leg(&number.leg), amd(&number.amd), own])
-        }
+        Noun::Number(number) => ("Number", &number.number, vec![leg(&number.leg), amd(&number.amd)]),
         Noun::Client(client) => ("Client", &client.identity, vec![leg(&client.leg)]),
-        Noun::Sip(sip) => {
-            let own = json!({ "username": sip.username, "password": sip.password });
-            ("Sip", &sip.address, vec![leg(&sip.leg), amd(&sip.amd), own])
-        }
+        Noun::Sip(sip) => ("Sip", &sip.address, vec![leg(&sip.leg), amd(&sip.amd)]),
     };
     let given: Map<String, Value> = parts.into_iter().flat_map(|part| part.as_object().unwrap().clone()).collect();
     json!({ "name": name, "text": text, "given": without_null(Value::Object(given)) })
