@@ -8,9 +8,10 @@ use super::{
 use crate::{
     app::App,
     clock::SystemClock,
-    config::{Config, VerifyMode},
+    config::{Config, DatabaseUrl, VerifyMode},
     store::{Db, accounts},
     telemetry,
+    twilio::callback_url::{CallbackUrls, Correlation},
 };
 use anyhow::Result;
 use clap::Args;
@@ -62,6 +63,7 @@ impl Serve {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_when_told(stop.clone()));
         announce(&out, &app, &missing)?;
+        log_start(&config, &app).await?;
         app.run(stop).await?;
         Ok(Exit::Ok)
     }
@@ -85,6 +87,27 @@ fn announce(out: &Out, app: &App, missing: &[String]) -> Result<()> {
     if !missing.is_empty() {
         out.line(format!("{} {}", out.paint(Tone::Bad, "missing for production:"), missing.join("; ")))?;
     }
+    Ok(())
+}
+
+/// Says in the log what started: the banner goes elsewhere, and what is looked into later is the log.
+async fn log_start(config: &Config, app: &App) -> Result<()> {
+    let stored = accounts::list_all(&app.gateway().db, ("", ""), ACCOUNTS_COUNTED_MAX).await?;
+    let configured = config.twilio.account().filter(|(sid, _)| stored.iter().all(|row| row.account.id != *sid));
+    let database = match config.database_url {
+        DatabaseUrl::Sqlite { .. } => "sqlite",
+        DatabaseUrl::Postgres { .. } => "postgres",
+    };
+    // Without a user name and password, as in every URL that is told (`CallbackUrls`).
+    let public_url = config.public_url.as_ref().map(|url| CallbackUrls::below(url, &Correlation::default()).base());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = %app.address(),
+        database,
+        public_url,
+        accounts = stored.len() + usize::from(configured.is_some()),
+        "serving",
+    );
     Ok(())
 }
 
@@ -161,6 +184,9 @@ impl Told {
         }
     }
 }
+
+/// More accounts are not counted at the start.
+const ACCOUNTS_COUNTED_MAX: i64 = 10_000;
 
 #[cfg(not(unix))]
 struct Told;

@@ -56,13 +56,15 @@ pub struct Setup {
     pub outbound: Outbound,
     /// What becomes of calls of which nothing else was said. None: a mix, drawn.
     pub fate: Option<Fate>,
+    /// Makes the sids others, and changes nothing else that comes from the seed.
+    pub salt: u128,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let faults = Faults::default();
         let outbound = Outbound::ByFate;
-        Self { calls_per_second: 1, requests_per_second: None, stale_ms: 0, faults, outbound, fate: None }
+        Self { calls_per_second: 1, requests_per_second: None, stale_ms: 0, faults, outbound, fate: None, salt: 0 }
     }
 }
 
@@ -265,7 +267,7 @@ impl Double {
 
     /// A sid that nothing has yet.
     pub fn new_sid(&mut self, prefix: &str) -> String {
-        format!("{prefix}{:032x}", self.rng.random::<u128>())
+        format!("{prefix}{:032x}", self.rng.random::<u128>() ^ self.setup.salt)
     }
 
     fn fate_of(&self, to: &str, rng: &mut StdRng) -> Fate {

@@ -181,7 +181,22 @@ fn at(path: &str, methods: &'static str) -> actix_web::Resource {
 }
 
 async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(ProblemKind::NotFound, format!("there is nothing at {}; see /docs", request.path())))
+    let path: String = request.path().chars().take(PATH_CHARS_SHOWN_MAX).collect();
+    if !path.contains("/webhooks/") {
+        return Err(Problem::new(ProblemKind::NotFound, format!("there is nothing at {path}; see /docs")));
+    }
+    // Whoever posts there loses what it tells, and nobody else would notice.
+    tracing::warn!(
+        method = %request.method(),
+        path,
+        "answered 404 to a webhook: no door has this path. If the proxy leaves the path prefix of ONHOOK_PUBLIC_URL in \
+         place, let it strip the prefix; else correct the URL at the provider (docs/callbacks-do-not-arrive.md)",
+    );
+    let detail = format!(
+        "there is no webhook at {path}; if the proxy left the path prefix of ONHOOK_PUBLIC_URL in place, it must strip \
+         it; see /docs"
+    );
+    Err(Problem::new(ProblemKind::NotFound, detail))
 }
 
 async fn no_such_method(request: HttpRequest, methods: &'static str) -> HttpResponse {
@@ -190,3 +205,6 @@ async fn no_such_method(request: HttpRequest, methods: &'static str) -> HttpResp
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     answer
 }
+
+/// How much of a path that is not there is shown and logged.
+const PATH_CHARS_SHOWN_MAX: usize = 200;

@@ -59,6 +59,7 @@ pub async fn open_sqlite(path: &Path) -> Result<Db, OpenError> {
 }
 
 async fn try_open_sqlite(path: &Path) -> Result<Db, sqlx::Error> {
+    make_private(path);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -84,6 +85,17 @@ async fn try_open_sqlite(path: &Path) -> Result<Db, sqlx::Error> {
     checkpoint::start(own, write.clone());
     Ok(Db::Sqlite { read, write })
 }
+
+/// Makes a file that is missing for its owner only: people's numbers will be in it. SQLite gives the files beside it
+/// (`-wal`, `-shm`) the same mode. One that is there stays as it is; if it cannot be made, opening it says why.
+#[cfg(unix)]
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) {}
 
 /// Opens a PostgreSQL database by its `postgres://` URL. The schema is left as it is (see [`migrate`]).
 pub async fn open_postgres(url: &str) -> Result<Db, OpenError> {
@@ -202,6 +214,9 @@ const POSTGRES_SETTINGS: &[(&str, &str)] = &[
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
+/// The mode of a file that only its owner reads and writes.
+#[cfg(unix)]
+const OWNER_ONLY: u32 = 0o600;
 /// How long a SQLite connection waits for another process' write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often, and after which pause, opening a file is tried while another process makes it.

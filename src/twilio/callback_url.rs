@@ -54,6 +54,11 @@ impl CallbackUrls {
         Some(Self::below(&url, correlation))
     }
 
+    /// What they all begin with.
+    pub fn base(self) -> String {
+        self.origin
+    }
+
     /// The same for callbacks that are told by their CallSid alone.
     #[must_use]
     pub fn without_correlation(&self) -> Self {

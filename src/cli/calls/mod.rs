@@ -30,6 +30,7 @@ pub enum Calls {
     List(List),
     Show(Show),
     Timeline(Timeline),
+    Legs(Legs),
     Import(import::Import),
 }
 
@@ -100,6 +101,18 @@ pub struct Timeline {
     page: Page,
 }
 
+/// Show the conversation of a call: the root first, then the legs that were dialed on its behalf
+///
+/// The same for each of them.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  onhook calls legs CA00000000000000000000000000000001")]
+pub struct Legs {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    page: Page,
+}
+
 impl Calls {
     /// Does it.
     pub async fn run(self, mut desk: Desk) -> Result<Exit> {
@@ -107,6 +120,7 @@ impl Calls {
             Self::List(list) => list.run(&mut desk).await,
             Self::Show(show) => show.run(&mut desk).await,
             Self::Timeline(timeline) => timeline.run(&mut desk).await,
+            Self::Legs(legs) => legs.run(&mut desk).await,
             Self::Import(import) => import.run(&mut desk).await,
         }
     }
@@ -186,6 +200,45 @@ impl Timeline {
     }
 }
 
+impl Legs {
+    async fn run(self, desk: &mut Desk) -> Result<Exit> {
+        let (root, listed) = desk
+            .on_existing_db(async |_, db| {
+                let call = self.which.find(db).await?;
+                let (tenant, account) = (call.tenant.as_str(), call.account.as_str());
+                let root = call.parent_id.clone().unwrap_or_else(|| call.provider_id.clone());
+                let fetch = async |after: Option<&str>, limit| {
+                    let mut rows = match (after, &call.parent_id) {
+                        (Some(_), _) => Vec::new(),
+                        (None, None) => vec![call.clone()],
+                        // A leg may be heard of before the one that dialed it.
+                        (None, Some(_)) => calls::find(db, tenant, &root, Some(account)).await?,
+                    };
+                    let after = after.filter(|after| *after != ROOT).unwrap_or_default();
+                    rows.extend(calls::list_legs(db, tenant, account, &root, after, limit).await?);
+                    Ok(rows)
+                };
+                // The root stands before every leg, whatever its id.
+                let is_root = |row: &CallRow| row.provider_id == root;
+                let place = |row: &CallRow| if is_root(row) { ROOT.to_owned() } else { row.provider_id.clone() };
+                let listed = self.page.collect(place, fetch).await?;
+                Ok((root.clone(), listed))
+            })
+            .await?;
+        let (limits, now_ms) = (desk.config.sweep.limits(), desk.now_ms());
+        let header = ["created", "leg", "from", "to", "status", "talk", "lead", "id"];
+        let of_conversation = |row: &CallRow| {
+            let mut cells = line(row);
+            if let Some(leg) = cells.get_mut(1).filter(|_| row.provider_id != root) {
+                leg.insert_str(0, "└ ");
+            }
+            cells
+        };
+        listed.show(&desk.out, |row| view::call(row, &limits, now_ms), &header, of_conversation)?;
+        Ok(Exit::Ok)
+    }
+}
+
 impl Which {
     /// The call; an error with its exit code if there is none, or more than one.
     async fn find(&self, db: &Db) -> Result<CallRow> {
@@ -217,3 +270,6 @@ fn line(row: &CallRow) -> Vec<String> {
 fn moment(text: &str) -> Result<i64, String> {
     parse_rfc3339(text).ok_or_else(|| "write RFC 3339, such as 2026-11-20T10:11:08Z".to_owned())
 }
+
+/// The cursor behind the root of a conversation.
+const ROOT: &str = "root";

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
+    domain::time::rfc3339,
     story::{self, Play, Story},
 };
 use anyhow::Result;
@@ -151,7 +152,8 @@ fn show_rows(out: &Out, calls: &[Value], leads: &[Value]) -> Result<()> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let time = |row: &Value, key: &str| text(row, key).get(11..19).unwrap_or("-").to_owned();
+    let today = rfc3339(SystemClock.now_ms());
+    let time = |row: &Value, key: &str| time(&text(row, key), &today);
     let call = |row: &Value| {
         let (id, to, status) = (text(row, "provider_id"), text(row, "to"), text(row, "status"));
         let (cause, talk) = (text(row, "hangup_cause"), text(row, "talk_seconds"));
@@ -171,6 +173,13 @@ fn show_rows(out: &Out, calls: &[Value], leads: &[Value]) -> Result<()> {
     out.line("")
 }
 
+/// A time to the second; with its date where that is not today's.
+fn time(at: &str, today: &str) -> String {
+    let is_today = at.get(..10) == today.get(..10);
+    let shown = if is_today { at.get(11..19) } else { at.get(..19) };
+    shown.unwrap_or("-").replace('T', " ")
+}
+
 /// Says how to go on by hand.
 fn invite(out: &Out, base: &str, key: &str) -> Result<()> {
     if out.is_json() {
@@ -185,4 +194,17 @@ fn invite(out: &Out, base: &str, key: &str) -> Result<()> {
     ]))?;
     out.line("")?;
     out.line("Ctrl-C stops the gateway and removes its database.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn a_date_that_is_not_todays_is_shown() {
+        let today = "2026-01-02T00:00:01.000Z";
+        assert_eq!(time("2026-01-02T00:00:00.500Z", today), "00:00:00");
+        assert_eq!(time("2026-01-01T23:59:59.000Z", today), "2026-01-01 23:59:59");
+        assert_eq!(time("-", today), "-");
+    }
 }

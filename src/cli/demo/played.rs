@@ -5,7 +5,7 @@ use super::{ACCOUNT_SID, api::Api};
 use crate::{
     cli::out::{Out, Tone, or_dash},
     clock::{Clock, ManualClock, SystemClock},
-    domain::time::SECOND,
+    domain::time::{SECOND, rfc3339},
     double::{Account, Application, Caller, Double, Fate, Hook, Line, Setup, Shared, Voice, courier::Courier},
     story::Lead,
     twilio::STATUS_PATH,
@@ -71,7 +71,8 @@ impl Played {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        let time = |leg: &Value, key: &str| text(leg, key).get(11..19).unwrap_or("-").to_owned();
+        let today = rfc3339(SystemClock.now_ms());
+        let time = |leg: &Value, key: &str| super::time(&text(leg, key), &today);
         let row = |leg: &Value| {
             let call = text(leg, "provider_id");
             let call = if leg.get("parent_id").is_some_and(Value::is_string) { format!("└ {call}") } else { call };

@@ -26,6 +26,7 @@ use clap::Args;
 use pace::FastClock;
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -41,7 +42,7 @@ use verdict::{Gateway, Verdict};
 /// Places calls that are answered, busy, not answered, …, posts their signed status callbacks to the gateway, of which
 /// some are lost, late, overtaken, doubled or slow, and then asks the gateway about each call. Exit code 5 if it says
 /// anything wrong of one, or holds one for live of which it was told the end. The same seed makes the same calls and
-/// the same faults.
+/// the same faults; the identifiers of the calls are new in each run, unless the same salt is given, too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -78,6 +79,9 @@ pub struct Simulate {
     /// Repeat the same calls and faults [default: drawn]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Makes the identifiers of the calls of this run its own; the same seed and salt repeat it exactly [default: drawn]
+    #[arg(long, value_name = "TEXT")]
+    salt: Option<String>,
     /// A file with a key of the gateway's API, scope read [default: ONHOOK_API_KEY]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -94,7 +98,34 @@ struct Stage {
     clock: SharedClock,
     gateway: Gateway,
     courier: Courier,
+    drawn: Drawn,
+}
+
+/// What repeats a run.
+#[derive(Clone, Debug)]
+struct Drawn {
+    /// Fates and faults.
     seed: u64,
+    /// Identifiers.
+    salt: String,
+}
+
+/// As it is given on the command line.
+impl std::fmt::Display for Drawn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "--seed {} --salt '{}'", self.seed, self.salt)
+    }
+}
+
+impl Drawn {
+    /// Nothing for an empty text: the identifiers are those of the seed alone.
+    fn salt(&self) -> u128 {
+        if self.salt.is_empty() {
+            return 0;
+        }
+        let digest = Sha256::digest(self.salt.as_bytes());
+        digest.iter().take(16).fold(0, |salt, byte| (salt << 8) | u128::from(*byte))
+    }
 }
 
 impl Simulate {
@@ -108,7 +139,7 @@ impl Simulate {
             None => None,
             Some(address) => Some(self.answer_rest(address, &stage, &out)?),
         };
-        out.note(format!("seed {}: {} calls, told to {}", stage.seed, self.calls, stage.gateway.base()));
+        out.note(format!("{}: {} calls, told to {}", stage.drawn, self.calls, stage.gateway.base()));
         tokio::select! {
             () = stage.courier.run(WhenIdle::Return, &stop) => {}
             () = show_progress(&out, &stage) => {}
@@ -118,7 +149,7 @@ impl Simulate {
         }
         if stop.is_cancelled() {
             let what = format!("the simulation was stopped, {}", progress(&stage));
-            return Err(Stop::with(Exit::Failed, what, format!("--seed {} repeats it", stage.seed)));
+            return Err(Stop::with(Exit::Failed, what, format!("{} repeats it", stage.drawn)));
         }
         self.conclude(&out, &stage).await
     }
@@ -130,16 +161,22 @@ impl Simulate {
             Stop::with(Exit::Usage, "the calls need an account to be of", next)
         })?;
         let seed = self.seed.unwrap_or_else(|| system_rng().next_u64());
+        let salt = self.salt.clone().unwrap_or_else(|| format!("{:08x}", system_rng().next_u32()));
+        if salt.len() > SALT_BYTES_MAX {
+            let what = format!("--salt has {} bytes", salt.len());
+            return Err(Stop::with(Exit::Usage, what, format!("up to {SALT_BYTES_MAX} are allowed")));
+        }
+        let drawn = Drawn { seed, salt };
         let clock: SharedClock = Arc::new(FastClock::new(SystemClock.now_ms(), self.span_ms()?, self.speed));
         let base = send::base(&self.to);
         let public = send::base(public_url.as_ref().unwrap_or(&self.to));
-        let double = Shared::new(self.double(seed, &account, &token, &public, &clock));
+        let double = Shared::new(self.double(&drawn, &account, &token, &public, &clock));
         let courier = Courier::new(double.clone(), clock.clone()).context("set up an HTTP client")?.via(&public, &base);
-        Ok(Stage { double, clock, gateway: Gateway::new(base, self.key(api_key)?)?, courier, seed })
+        Ok(Stage { double, clock, gateway: Gateway::new(base, self.key(api_key)?)?, courier, drawn })
     }
 
     /// A Twilio with all calls placed, each at its time.
-    fn double(&self, seed: u64, account: &str, token: &SecretString, public: &str, clock: &SharedClock) -> Double {
+    fn double(&self, drawn: &Drawn, account: &str, token: &SecretString, public: &str, clock: &SharedClock) -> Double {
         let faults = Faults {
             lost: self.lose,
             late: self.late,
@@ -148,8 +185,8 @@ impl Simulate {
             slow: self.slow,
         };
         // The rate is ours to keep, so nobody waits in the queue.
-        let setup = Setup { calls_per_second: QUEUE_PER_SECOND, faults, ..Setup::default() };
-        let mut double = Double::new(setup, seed);
+        let setup = Setup { calls_per_second: QUEUE_PER_SECOND, faults, salt: drawn.salt(), ..Setup::default() };
+        let mut double = Double::new(setup, drawn.seed);
         double.add_account(Account::new(account, token.expose_secret()));
         let status = format!("{public}{STATUS_PATH}#rc=5&rp=all");
         let begin_ms = clock.now_ms();
@@ -207,7 +244,7 @@ impl Simulate {
             return Err(Stop::with(Exit::Refused, what, next));
         }
         let verdict = Verdict::of(&stage.double, &stage.gateway).await?;
-        verdict.show(out, stage.seed, tally)?;
+        verdict.show(out, &stage.drawn, tally)?;
         Ok(if verdict.passed() { Exit::Ok } else { Exit::Findings })
     }
 }
@@ -254,6 +291,8 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// As many calls as one machine keeps in memory and asks about in reasonable time.
 const CALLS_MAX: i64 = 50_000;
+/// How long a salt is at most.
+const SALT_BYTES_MAX: usize = 100;
 const RATE_MIN: f64 = 0.01;
 const RATE_MAX: f64 = 1_000.0;
 /// The gateway believes times of the last seven days.

@@ -1,5 +1,6 @@
 //! What the gateway says of each call, beside what became of it.
 
+use super::Drawn;
 use crate::{
     cli::{
         exit::{Exit, Stop},
@@ -189,7 +190,7 @@ impl Verdict {
     }
 
     /// Prints it.
-    pub fn show(&self, out: &Out, seed: u64, tally: Tally) -> Result<()> {
+    pub fn show(&self, out: &Out, drawn: &Drawn, tally: Tally) -> Result<()> {
         let blamed: Vec<_> = self.0.iter().filter(|(_, finding)| finding.blames_the_gateway()).collect();
         let why = |finding: &Finding| match finding {
             Finding::Wrong(why) => why.clone(),
@@ -202,7 +203,7 @@ impl Verdict {
                 .map(|word| (word.replace('-', "_"), self.count(word)));
             let calls: serde_json::Map<String, Value> = calls.into_iter().map(|(word, n)| (word, n.into())).collect();
             return out.json(&json!({
-                "seed": seed, "passed": self.passed(), "callbacks": tally, "calls": calls,
+                "seed": drawn.seed, "salt": drawn.salt, "passed": self.passed(), "callbacks": tally, "calls": calls,
                 "findings": blamed.iter().take(SHOWN_MAX).map(row).collect::<Vec<_>>(),
             }));
         }
@@ -231,8 +232,8 @@ impl Verdict {
             }
         }
         let (tone, sentence) = match self.passed() {
-            true => (Tone::Good, format!("nothing is wrong (seed {seed})")),
-            false => (Tone::Bad, format!("the gateway is wrong; --seed {seed} repeats the same calls and faults")),
+            true => (Tone::Good, format!("nothing is wrong ({drawn})")),
+            false => (Tone::Bad, format!("the gateway is wrong; {drawn} repeats the same calls and faults")),
         };
         out.line(out.paint(tone, &sentence))
     }

@@ -120,6 +120,62 @@ async fn who_is_not_dialed_is_logged_without_the_number() {
     }
 }
 
+/// Whoever reads the log later learns what ran, and of webhooks that no door took.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_what_started_and_where_nothing_is() {
+    let shell = Shell::on(&Place::sqlite()).with("ONHOOK_LOG_FORMAT", "json");
+    let serving = Serving::start(&shell, &["--public-url", "https://u:secret@calls.example.com/hook"]);
+    let base = serving.value("API").unwrap().trim_end_matches("/v1").to_owned();
+    let lost = format!("{base}/hook/webhooks/twilio/status/{}", "x".repeat(500));
+    let answer = reqwest_client().post(lost).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let problem = answer.text().await.unwrap();
+    assert!(problem.contains("must strip") && problem.contains("ONHOOK_PUBLIC_URL"), "{problem}");
+    let elsewhere = reqwest_client().get(format!("{base}/favicon.ico")).send().await.unwrap();
+    assert!(!elsewhere.text().await.unwrap().contains("strip"));
+    let ran = serving.stop("-TERM").expect(0);
+    let lines = || ran.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let started: Vec<_> = lines().filter(|line| line["message"] == "serving").collect();
+    let [started] = &started[..] else { panic!("{}", ran.stderr) };
+    assert_eq!((&started["level"], &started["version"]), (&"INFO".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!((&started["database"], &started["accounts"]), (&"sqlite".into(), &1.into()));
+    assert_eq!(started["public_url"], "https://calls.example.com/hook");
+    assert!(base.ends_with(started["address"].as_str().unwrap()), "{started}");
+    let missed: Vec<_> = lines().filter(|line| line["level"] == "WARN" && line["path"].is_string()).collect();
+    let [missed] = &missed[..] else { panic!("{}", ran.stderr) };
+    let path = missed["path"].as_str().unwrap();
+    assert!(path.starts_with("/hook/webhooks/twilio/status/x") && path.len() == 200, "{missed}");
+    assert!(missed["message"].as_str().unwrap().contains("strip the prefix"), "{missed}");
+}
+
+/// People's numbers are in the database: a new one is its owner's only.
+#[cfg(unix)]
+#[test]
+fn a_new_database_is_closed_to_others() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let place = Place::sqlite();
+    let path = std::path::PathBuf::from(place.url.strip_prefix("sqlite://").unwrap());
+    let modes = || {
+        let folder = std::fs::read_dir(path.parent().unwrap()).unwrap().map(Result::unwrap);
+        let ours = folder
+            .filter(|file| file.file_name().to_str().unwrap().starts_with(path.file_name().unwrap().to_str().unwrap()));
+        ours.filter(|file| !file.file_name().to_str().unwrap().ends_with(".key"))
+            .map(|file| file.metadata().unwrap().mode() & 0o777)
+            .collect::<Vec<_>>()
+    };
+    let shell = Shell::on(&place);
+    let serving = Serving::start(&shell, &[]);
+    assert_eq!(modes(), [0o600; 3], "the database, its log and its index");
+    let doctor = shell.run(&["doctor", "--json"]).json();
+    let checks = doctor["checks"].as_array().unwrap();
+    let of_file: Vec<_> = checks.iter().filter(|check| check["name"] == "database file").collect();
+    assert!(matches!(&of_file[..], [check] if check["state"] == "ok"), "{doctor}");
+    serving.stop("-TERM").expect(0);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    shell.run(&["voice", "show"]).expect(0);
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o640, "what is there stays as it is");
+}
+
 #[test]
 fn programs_get_the_announcement_as_json() {
     let shell = Shell::new();

@@ -32,7 +32,9 @@ on_both!(a_bad_network_breaks_no_call, what_the_gateway_gets_wrong_is_found);
 async fn a_bad_network_breaks_no_call(at: TestDatabase) {
     let gateway = gateway(&at.place).await;
     let shell = shell();
-    let first = simulate(&shell, &gateway, &[&FAULTS[..], &["--json"]].concat()).expect(0).json();
+    let salted = [&FAULTS[..], &["--json", "--salt", "a"]].concat();
+    let first = simulate(&shell, &gateway, &salted).expect(0).json();
+    assert_eq!((&first["seed"], &first["salt"]), (&7.into(), &"a".into()));
     let count = |verdict: &Value, word: &str| verdict["calls"][word].as_u64().unwrap();
     let words = ["true", "ending_lost", "unheard", "live", "wrong"];
     assert_eq!(words.iter().map(|word| count(&first, word)).sum::<u64>(), 40, "{first}");
@@ -47,11 +49,15 @@ async fn a_bad_network_breaks_no_call(at: TestDatabase) {
     let again = simulate(&shell, &gateway, &[&FAULTS[..], &["--json"]].concat()).expect(0).json();
     assert_eq!((&again["calls"], &again["callbacks"]["fired"]), (&first["calls"], &first["callbacks"]["fired"]));
     assert_eq!(again["callbacks"]["lost"], first["callbacks"]["lost"]);
-    let all = gateway.get("/v1/calls?limit=200").await["data"].as_array().unwrap().len();
-    assert_eq!(all as u64, 40 - count(&first, "unheard"), "the same seed, the same calls");
+    let all = async || gateway.get("/v1/calls?limit=200").await["data"].as_array().unwrap().len() as u64;
+    let heard = 40 - count(&first, "unheard");
+    assert_eq!(all().await, 2 * heard, "calls of their own: the first run's do not stand in for them");
+    assert_ne!(again["salt"], "a", "it is drawn");
+    simulate(&shell, &gateway, &salted).expect(0);
+    assert_eq!(all().await, 2 * heard, "the same seed and salt, the same calls");
 
     let text = simulate(&shell, &gateway, &FAULTS).expect(0);
-    for words in ["because their end was lost", "0 of 40 calls are wrong", "nothing is wrong (seed 7)"] {
+    for words in ["because their end was lost", "0 of 40 calls are wrong", "nothing is wrong (--seed 7 --salt '"] {
         assert!(text.stdout.contains(words), "{words:?} is missing in\n{}", text.stdout);
     }
 }
@@ -59,8 +65,8 @@ async fn a_bad_network_breaks_no_call(at: TestDatabase) {
 async fn what_the_gateway_gets_wrong_is_found(at: TestDatabase) {
     let gateway = gateway(&at.place).await;
     let shell = shell();
-    simulate(&shell, &gateway, &[]).expect(0);
-    // The gateway is right; so the truth is changed: under another seed the same sids would not come up, so an ending
+    simulate(&shell, &gateway, &["--salt", ""]).expect(0);
+    // The gateway is right; so the truth is changed: under another seed or salt the same sids would not come up, so an ending
     // of the provider's is written over one that stands.
     let page = gateway.get("/v1/calls?status=busy&limit=1").await;
     let call = page["data"][0]["provider_id"].as_str().unwrap().to_owned();
@@ -72,10 +78,10 @@ async fn what_the_gateway_gets_wrong_is_found(at: TestDatabase) {
         ("CallDuration", "3"),
     ];
     assert_eq!(gateway.callback("", &over).await.status(), 204);
-    let ran = simulate(&shell, &gateway, &["--json"]).expect(5).json();
+    let ran = simulate(&shell, &gateway, &["--json", "--salt", ""]).expect(5).json();
     assert_eq!((&ran["passed"], &ran["calls"]["wrong"]), (&false.into(), &1.into()), "{ran}");
     assert_eq!(ran["findings"][0]["call"], call.as_str());
-    let text = simulate(&shell, &gateway, &[]).expect(5);
+    let text = simulate(&shell, &gateway, &["--salt", ""]).expect(5);
     assert!(text.stdout.contains("it says completed, 3 s; true is busy, 0 s"), "{}", text.stdout);
 }
 

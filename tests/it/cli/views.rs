@@ -33,11 +33,37 @@ async fn both_doors_show_the_same(at: TestDatabase) {
         assert_eq!(shown(&["calls", "show", name]), gateway.get(&format!("/v1/calls/{name}")).await);
     }
     assert_eq!(shown(&["calls", "timeline", sid]), gateway.get(&format!("/v1/calls/{sid}/timeline")).await);
+    let leg = "CA00000000000000000000000000000000";
+    let dialed = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", leg),
+        ("ParentCallSid", sid),
+        ("To", "+14155550102"),
+        ("From", "+14155550100"),
+        ("Direction", "outbound-dial"),
+        ("CallStatus", "ringing"),
+    ];
+    assert_eq!(gateway.callback("lead_id=lead-42", &dialed).await.status(), StatusCode::NO_CONTENT);
+    for name in [sid, leg] {
+        assert_eq!(shown(&["calls", "legs", name]), gateway.get(&format!("/v1/calls/{name}/legs")).await);
+    }
+    let text = tokio::task::block_in_place(|| shell.run(&["calls", "legs", leg])).expect(0).stdout;
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert!(lines.len() == 2 && lines[0].contains(sid) && lines[1].contains(&format!("└ {leg}")), "{text}");
+    let first = shown(&["calls", "legs", leg, "--limit", "1"]);
+    assert_eq!((&first["data"][0]["provider_id"], &first["data"][1]), (&json!(sid), &json!(null)));
+    let rest = shown(&["calls", "legs", leg, "--cursor", first["next_cursor"].as_str().unwrap()]);
+    assert_eq!((&rest["data"][0]["provider_id"], &rest["next_cursor"]), (&json!(leg), &json!(null)));
+    let over: Vec<_> = dialed.into_iter().filter(|(name, _)| *name != "CallStatus").collect();
+    let over = [&over[..], &[("CallStatus", "completed"), ("CallDuration", "5")]].concat();
+    assert_eq!(gateway.callback("", &over).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(shown(&["calls", "list"]), gateway.get("/v1/calls").await);
     assert_eq!(shown(&["calls", "list", "--live"])["data"], json!([]));
     assert_eq!(shown(&["calls", "list", "--lead", "lead-42", "--status", "completed"]), gateway.get("/v1/calls").await);
-    for (flag, number) in [("--to", "+1 415 555-0101"), ("--from", "+1 (415) 555-0100")] {
-        assert_eq!(shown(&["calls", "list", flag, number]), gateway.get("/v1/calls").await);
+    for (flag, number, query) in
+        [("--to", "+1 415 555-0101", "to=%2B14155550101"), ("--from", "+1 (415) 555-0100", "from=%2B14155550100")]
+    {
+        assert_eq!(shown(&["calls", "list", flag, number]), gateway.get(&format!("/v1/calls?{query}")).await);
     }
     assert_eq!(shown(&["calls", "list", "--to", "ann"])["data"], json!([]));
     assert_eq!(shown(&["leads", "show", "lead-42"]), gateway.get("/v1/leads/lead-42").await);
