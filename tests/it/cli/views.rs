@@ -41,7 +41,9 @@ async fn both_doors_show_the_same(at: TestDatabase) {
         ("To", "+14155550102"),
         ("From", "+14155550100"),
         ("Direction", "outbound-dial"),
-        ("CallStatus", "ringing"),
+        // Whether a live one is stuck depends on the clock, and the command line has its own.
+        ("CallStatus", "completed"),
+        ("CallDuration", "5"),
     ];
     assert_eq!(gateway.callback("lead_id=lead-42", &dialed).await.status(), StatusCode::NO_CONTENT);
     for name in [sid, leg] {
@@ -54,9 +56,6 @@ async fn both_doors_show_the_same(at: TestDatabase) {
     assert_eq!((&first["data"][0]["provider_id"], &first["data"][1]), (&json!(sid), &json!(null)));
     let rest = shown(&["calls", "legs", leg, "--cursor", first["next_cursor"].as_str().unwrap()]);
     assert_eq!((&rest["data"][0]["provider_id"], &rest["next_cursor"]), (&json!(leg), &json!(null)));
-    let over: Vec<_> = dialed.into_iter().filter(|(name, _)| *name != "CallStatus").collect();
-    let over = [&over[..], &[("CallStatus", "completed"), ("CallDuration", "5")]].concat();
-    assert_eq!(gateway.callback("", &over).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(shown(&["calls", "list"]), gateway.get("/v1/calls").await);
     assert_eq!(shown(&["calls", "list", "--live"])["data"], json!([]));
     assert_eq!(shown(&["calls", "list", "--lead", "lead-42", "--status", "completed"]), gateway.get("/v1/calls").await);
