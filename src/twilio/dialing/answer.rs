@@ -156,7 +156,6 @@ fn dialing(
         // A caller whom nobody has greeted goes on hearing it ring until somebody answers, and is not charged for it.
         answer_on_bridge: (request.ringing && greeting.is_none()).then_some(true),
         nouns: targets.iter().map(|target| noun(target, request, settings, (urls, others))).collect(),
-        ..Dial::default()
     };
     let greeting = greeting.map(|text| say(settings, text));
     Response { verbs: greeting.into_iter().chain([Verb::Dial(Box::new(dial))]).collect() }
