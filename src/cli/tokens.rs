@@ -7,40 +7,62 @@ use super::{
 use crate::{
     app,
     config::{Config, DatabaseUrl},
+    domain::time::Millis,
     seal::Owner,
     store::{Db, accounts},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use secrecy::SecretString;
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 /// A token, whose it is, and a name for it that may be shown.
 #[derive(Debug)]
 pub struct Token {
     /// The AccountSid.
     pub account: String,
+    /// The account that this one is a sub-account of, if that is stored.
+    pub parent: Option<String>,
     /// What people call it.
     pub name: String,
+    /// When it ends, if it is on its way out.
+    pub expires_ms: Option<Millis>,
     /// The token.
     pub secret: SecretString,
+}
+
+impl Token {
+    /// Whether it verifies nothing any more.
+    pub fn has_ended(&self, now_ms: Millis) -> bool {
+        self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
 }
 
 /// The token of the configured account, if there is one.
 pub fn of_configuration(config: &Config) -> Option<Token> {
     let (sid, token) = config.twilio.account()?;
     let name = format!("TWILIO_AUTH_TOKEN of {sid}");
-    Some(Token { account: sid.to_owned(), name, secret: token.clone() })
+    Some(Token { account: sid.to_owned(), parent: None, name, expires_ms: None, secret: token.clone() })
 }
 
 /// The first line of a file.
 pub fn of_file(path: &Path, account: &str) -> Result<Token> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).with_context(|| format!("read the token in {name}"))?;
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let token = text.lines().next().unwrap_or_default().trim();
     if token.is_empty() {
         return Err(Stop::with(Exit::Usage, format!("the token in {name} is empty"), "write the auth token into it"));
     }
-    Ok(Token { account: account.to_owned(), name, secret: token.into() })
+    Ok(Token { account: account.to_owned(), parent: None, name, expires_ms: None, secret: token.into() })
+}
+
+/// A file that a command was told to read, and could not: why, and what to do.
+pub fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let next = match error.kind() {
+        io::ErrorKind::NotFound => "check the path: it is relative to the folder in which the command runs",
+        io::ErrorKind::PermissionDenied => "let this user read it",
+        _ => "check that it is a readable text file",
+    };
+    Stop::with(Exit::Failed, format!("failed to read {}: {error}", path.display()), next)
 }
 
 /// The configured token first, then all that are stored. A database that is not there is an error only if nothing is
@@ -71,7 +93,7 @@ pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<(Vec<Token>, Vec<St
         let Some(last) = page.last() else { break };
         after = (last.account.id.clone(), last.secret_id.clone());
         for row in page.into_iter().filter(|row| row.account.provider == "twilio") {
-            let (account, tenant) = (row.account.id, row.account.tenant);
+            let (account, tenant, parent) = (row.account.id, row.account.tenant, row.account.parent);
             let (Some(sealed), Some(seal_key)) = (row.sealed, row.seal_key) else {
                 // The configured account may be stored for its other settings only.
                 if desk.config.twilio.account().is_none_or(|(sid, _)| sid != account) {
@@ -85,7 +107,7 @@ pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<(Vec<Token>, Vec<St
             };
             let name = format!("{} of {account}", row.secret_id);
             match sealer.open(Owner { tenant: &tenant, account: &account }, &sealed, &seal_key) {
-                Ok(secret) => tokens.push(Token { account, name, secret }),
+                Ok(secret) => tokens.push(Token { account, parent, name, expires_ms: row.expires_ms, secret }),
                 Err(error) => unopened.push(format!("the token {name} is left out: failed to {error}")),
             }
         }

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::twilio::{
     diagnose::{Answer, Diagnosis, KnownToken, Question, TokenOwner, diagnose},
-    door::{Method, Parameters},
+    door::{Door, Method, Parameters},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -25,7 +25,8 @@ use std::{
 /// Give it what was received: the URL, the signature and the body, byte for byte. It makes the likely mistakes on
 /// purpose (another scheme, host, port or prefix, another query, a body that was changed, another token) until one gives
 /// the signature that came. Tokens are those of the account in AccountSid, from the configuration and the database; they
-/// are never shown.
+/// are never shown. Where ONHOOK_PUBLIC_URL is set, the gateway verifies that URL with the path and query of --url, and so
+/// does this command.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +48,8 @@ pub struct Verify {
     /// A header of the request, such as `Host`, `Content-Type` or `X-Forwarded-Host`; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Whose webhook it is [default: AccountSid in the body or the query]
+    /// Whose webhook it is [default: AccountSid in the body or the query; `account=` in the query of an Event Streams
+    /// sink]
     #[arg(long, value_name = "AC…")]
     account: Option<String>,
     /// A file that holds an auth token of the account, used instead of those that are known; may be repeated
@@ -64,12 +66,26 @@ impl Verify {
         let body = self.body.as_deref().map(read_body).transpose()?.unwrap_or_default();
         let account = self.account.clone().or_else(|| account_of(self.method, &self.url, &body)).unwrap_or_default();
         let (mut tokens, parent) = self.tokens(&mut desk, &account).await?;
+        let (now_ms, from_files) = (desk.now_ms(), !self.token_files.is_empty());
+        let parent_sid = tokens.iter().filter(|token| token.account == account).find_map(|token| token.parent.clone());
+        let owner = |token: &Token| match () {
+            () if from_files => TokenOwner::Account,
+            () if token.account == account && token.has_ended(now_ms) => TokenOwner::Ended,
+            () if token.account == account => TokenOwner::Account,
+            () if parent_sid.as_ref() == Some(&token.account) => TokenOwner::Parent,
+            () => TokenOwner::Other,
+        };
+        tokens.retain(|token| token.account == account || !token.has_ended(now_ms));
         // Its own first; of strangers' tokens only some are tried.
-        tokens.sort_by_key(|token| token.account != account);
-        let owned = |token: &Token| token.account == account || !self.token_files.is_empty();
+        tokens.sort_by_key(|token| match owner(token) {
+            TokenOwner::Account => 0,
+            TokenOwner::Ended | TokenOwner::Parent => 1,
+            TokenOwner::Other => 2,
+        });
+        let unknown = Some(unknown(&account)).filter(|_| tokens.iter().all(|token| owner(token) == TokenOwner::Other));
         let known = tokens.iter().take(TOKENS_MAX).map(|token| KnownToken {
             name: &token.name,
-            owner: if owned(token) { TokenOwner::Account } else { TokenOwner::Other },
+            owner: owner(token),
             secret: token.secret.expose_secret().as_bytes(),
         });
         let parent = parent.as_ref().map(|token| KnownToken {
@@ -89,12 +105,11 @@ impl Verify {
             public_url,
             tokens: &known,
         };
-        let diagnosis = diagnose(&question);
+        let mut diagnosis = diagnose(&question).naming(&account);
         match diagnosis.answer {
             Answer::NoToken => {
-                let of = if account.is_empty() { "a webhook without AccountSid".to_owned() } else { account };
-                let next = "name the account with --account, its token with --token-file, or add it with `onhook accounts add`";
-                return Err(Stop::not_found(format!("token of {of}"), next));
+                let (what, next) = unknown.unwrap_or_else(|| ("every token is empty".to_owned(), String::new()));
+                return Err(Stop::with(Exit::NotFound, what, next));
             }
             Answer::UnreadableUrl => {
                 let next = "write it as https://host/path?query, or set ONHOOK_PUBLIC_URL for a path alone";
@@ -102,6 +117,8 @@ impl Verify {
             }
             _ => {}
         }
+        // It comes first: what is said of strangers' tokens may only follow from it.
+        diagnosis.hints.splice(0..0, unknown.map(|(what, next)| format!("{what}: {next}")));
         desk.out.show(&json(&diagnosis, &account), || text(&desk.out, &diagnosis, &account))?;
         Ok(if diagnosis.answer == Answer::Verified { Exit::Ok } else { Exit::Refused })
     }
@@ -132,11 +149,11 @@ fn text(out: &Out, diagnosis: &Diagnosis, account: &str) -> String {
         Answer::Explained => format!("{} it is refused, and this is why:", out.paint(Tone::Bad, "✗")),
         _ => format!("{} it is refused", out.paint(Tone::Bad, "✗")),
     });
+    lines.extend(diagnosis.hints.iter().map(|hint| format!("  - {}", printable(hint))));
     for mistake in &diagnosis.mistakes {
         lines.push(format!("  {} {}", out.paint(Tone::Strong, "-"), printable(&mistake.what)));
         lines.push(format!("    fix: {}", printable(&mistake.fix)));
     }
-    lines.extend(diagnosis.hints.iter().map(|hint| format!("  - {}", printable(hint))));
     if diagnosis.answer == Answer::Unexplained {
         let tried = diagnosis.attempts;
         lines.push(format!("  - {tried} spellings of URL and body were tried with every token; none was signed"));
@@ -151,8 +168,27 @@ fn text(out: &Out, diagnosis: &Diagnosis, account: &str) -> String {
     lines.join("\n")
 }
 
+/// What is wrong where no token of the account is known, and what to do.
+fn unknown(account: &str) -> (String, String) {
+    match account {
+        "" => ("no AccountSid in the body".to_owned(), "give --account, or --token-file".to_owned()),
+        sid => (
+            format!("no token of {sid} is known here"),
+            format!("`onhook accounts add --sid {sid}`, or give it with --token-file"),
+        ),
+    }
+}
+
 fn account_of(method: Method, url: &str, body: &[u8]) -> Option<String> {
-    let query = url.split('#').next()?.split_once('?').map_or("", |(_, query)| query);
+    let (path, query) = match url.split('#').next()?.split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (url, ""),
+    };
+    // A batch has no parameters, and its events may be of several accounts: see `Door::account_sid`.
+    if path.ends_with(Door::Events.path()) || body.trim_ascii_start().starts_with(b"[") {
+        let parameters = Parameters::parse(Method::Post, query.as_bytes(), b"").ok()?;
+        return Some(Door::Events.account_sid(&parameters)?.into_owned());
+    }
     let mut parameters = Parameters::parse(method, query.as_bytes(), body).ok()?;
     if parameters.account_sid().is_none() {
         // A POST that became a GET on its way, or the other way round.
@@ -167,7 +203,7 @@ fn read_body(path: &Path) -> Result<Vec<u8>> {
         Some("-") => io::stdin().take(BODY_BYTES_MAX).read_to_end(&mut body),
         _ => File::open(path).and_then(|file| file.take(BODY_BYTES_MAX).read_to_end(&mut body)),
     };
-    read.with_context(|| format!("read the body in {}", path.display()))?;
+    read.map_err(|error| tokens::unreadable(path, &error))?;
     Ok(body)
 }
 

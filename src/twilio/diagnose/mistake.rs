@@ -63,6 +63,8 @@ words! {
         OtherToken = "other_token",
         /// The parent account's token signed it.
         ParentToken = "parent_token",
+        /// A token of the account that has ended signed it.
+        EndedToken = "ended_token",
         /// A shared key signed it.
         SharedKey = "shared_key",
         /// The signature itself was changed on its way.
@@ -114,7 +116,9 @@ const fn fix_of(kind: MistakeKind) -> &'static str {
         M::BodyPlus => {
             "send the body as it was received, byte for byte; a plus sign of a number is written %2B in a form"
         }
-        M::BodyNewline => "give the body without the line break that an editor or `echo` added (`printf %s`)",
+        M::BodyNewline => {
+            "give the body without the line break that an editor or `echo` added (`printf %s '…' > body.txt`)"
+        }
         M::BodyDecodedTwice => "decode the form once; the value of CallToken stays percent-encoded",
         M::BodyUndecoded => "decode names and values of the form once before signing",
         M::BodyCharset => "keep the body as bytes; it is UTF-8",
@@ -138,6 +142,9 @@ const fn fix_of(kind: MistakeKind) -> &'static str {
         }
         M::ParentToken => {
             "give the sub-account its own auth token: `onhook accounts token add AC…`; if it is the parent's webhook, add the parent with `onhook accounts add`"
+        }
+        M::EndedToken => {
+            "a token that has ended verifies nothing: if Twilio still signs with it, add it again: `onhook accounts token add AC…`"
         }
         M::SharedKey => {
             "turn the shared key off for this webhook at Twilio, so that the auth token signs again; onhook verifies HMAC_SHA1 with auth tokens"

@@ -26,8 +26,9 @@ use utoipa::ToSchema;
 /// A webhook that was, or would be, refused.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    /// The URL as it was received or configured. It may be a path with its query; then the public URL, or else the
-    /// header `Host` by HTTPS, is put before it.
+    /// The URL as it was received or configured. Where there is a public URL, the gateway verifies that with the path
+    /// and the query of this one. It may be a path with its query; without a public URL the header `Host` by HTTPS is
+    /// put before it.
     pub url: &'a str,
     /// How it came.
     pub method: Method,
@@ -35,7 +36,7 @@ pub struct Question<'a> {
     pub headers: &'a [(String, String)],
     /// As it came.
     pub body: &'a [u8],
-    /// What the gateway thinks it is called.
+    /// What the gateway thinks it is called: whatever the URL says, it checks signatures of this one only.
     pub public_url: Option<&'a str>,
     /// Every token that could have signed it.
     pub tokens: &'a [KnownToken<'a>],
@@ -67,6 +68,8 @@ pub enum TokenOwner {
     Parent,
     /// Some other account's.
     Other,
+    /// The account's own once: it has ended, and verifies nothing.
+    Ended,
 }
 
 words! {
@@ -141,6 +144,15 @@ impl Diagnosis {
     fn hinting(self, hint: &str) -> Self {
         Self { hints: vec![hint.to_owned()], ..self }
     }
+
+    /// The same with the account's sid in the commands that it names.
+    #[must_use]
+    pub fn naming(mut self, account: &str) -> Self {
+        for mistake in self.mistakes.iter_mut().filter(|_| !account.is_empty()) {
+            mistake.fix = mistake.fix.replace("AC…", account);
+        }
+        self
+    }
 }
 
 impl Question<'_> {
@@ -151,7 +163,9 @@ impl Question<'_> {
 
     fn received(&self) -> Option<Candidate> {
         if !self.url.starts_with('/') {
-            return Candidate::parse(self.url);
+            let written = Candidate::parse(self.url)?;
+            let public = self.public_url.and_then(Candidate::parse);
+            return Some(public.map_or_else(|| written.clone(), |public| written.below(&public)));
         }
         match (self.public_url, self.header("host")) {
             (Some(public), _) => Candidate::parse(&format!("{}{}", public.trim_end_matches('/'), self.url)),
@@ -206,7 +220,10 @@ impl Question<'_> {
         let public = self.public_url.and_then(Candidate::parse);
         ports.extend(public.as_ref().and_then(|public| public.port.clone()));
 
-        let mut found = target::of_authority(received, &ports);
+        let written = Some(self.url).filter(|url| !url.starts_with('/')).and_then(Candidate::parse);
+        let mut found: Vec<_> =
+            written.and_then(|written| target::as_written(received, &written)).into_iter().collect();
+        found.extend(target::of_authority(received, &ports));
         found.extend(public.into_iter().flat_map(|public| target::of_origin("ONHOOK_PUBLIC_URL", public)));
         for (name, host) in HOSTS.iter().filter_map(|name| Some((name, self.header(name)?))) {
             let scheme = self.header("x-forwarded-proto").unwrap_or("https");

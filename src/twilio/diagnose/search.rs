@@ -137,6 +137,7 @@ fn token_mistake(token: &KnownToken<'_>, wanted: &Wanted) -> (String, Vec<Mistak
         TokenOwner::Account => None,
         TokenOwner::Parent => Some((Kind::ParentToken, format!("the parent account's token signed it: {name}"))),
         TokenOwner::Other => Some((Kind::OtherToken, format!("the token of another account signed it: {name}"))),
+        TokenOwner::Ended => Some((Kind::EndedToken, format!("an ended token would have verified it: {name}"))),
     };
     let shared = matches!(wanted, Wanted::Sha256(_)).then(|| {
         let what = format!("a shared key signed it, by HMAC_SHA256 instead of the auth token by HMAC_SHA1: {name}");

@@ -69,6 +69,21 @@ impl Candidate {
         })
     }
 
+    /// What a gateway with this public URL verifies when this URL is asked for: a proxy may have taken the prefix away,
+    /// or not.
+    pub fn below(&self, public: &Self) -> Self {
+        let prefix = public.path.trim_end_matches('/');
+        let has_prefix = self.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let path = if has_prefix { self.path.clone() } else { format!("{prefix}{}", self.path) };
+        let (scheme, host, port) = (public.scheme.clone(), public.host.clone(), public.port.clone());
+        Self { scheme, host, port, path, ..self.clone() }
+    }
+
+    /// The port that is asked, written or not.
+    fn asked_port(&self) -> &str {
+        self.port.as_deref().unwrap_or(if self.scheme == "https" { "443" } else { "80" })
+    }
+
     /// The spellings that the gateway tries by itself: without a port, with the one there is, with the scheme's default.
     pub fn urls(&self) -> Vec<String> {
         let default = if self.scheme == "https" { "443" } else { "80" };
@@ -100,6 +115,38 @@ pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
 
 fn split_before(text: &str, mark: char) -> (&str, &str) {
     text.find(mark).and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
+}
+
+/// The URL as it was written, where the gateway verifies another one.
+pub(super) fn as_written(received: &Candidate, written: &Candidate) -> Option<Variant<'static>> {
+    let other_port = received.asked_port() != written.asked_port();
+    // The default port changes with the scheme.
+    let other_scheme = received.scheme != written.scheme;
+    let other_port = other_port && !(other_scheme && received.port.is_none() && written.port.is_none());
+    let other_host = !received.host.eq_ignore_ascii_case(&written.host);
+    let other_case = !other_host && received.host != written.host;
+    let differences = [
+        (other_scheme, Kind::Scheme),
+        (other_port, Kind::Port),
+        (other_host, Kind::Host),
+        (other_case, Kind::HostCase),
+        (received.path != written.path, Kind::PathPrefix),
+    ];
+    let mut kinds = differences.into_iter().filter(|(differs, _)| *differs).map(|(_, kind)| kind);
+    let kind = match (kinds.next()?, kinds.next()) {
+        (kind, None) => kind,
+        _ => Kind::Origin,
+    };
+    let bare = Candidate { userinfo: String::new(), fragment: String::new(), ..received.clone() };
+    let checked = bare.url(bare.port.as_deref());
+    let written = written.clone();
+    let what = format!("it verifies as written, but this gateway checks {checked}");
+    Some(Variant::new(kind, what, move |c| {
+        c.scheme.clone_from(&written.scheme);
+        c.host.clone_from(&written.host);
+        c.port.clone_from(&written.port);
+        c.path.clone_from(&written.path);
+    }))
 }
 
 /// Scheme, port, host: each by itself.

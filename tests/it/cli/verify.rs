@@ -6,6 +6,7 @@ use crate::support::{
     gateway::{ACCOUNT, PUBLIC_URL, TOKEN},
 };
 use onhook::twilio::{form::Form, signature::sign};
+use sha2::{Digest, Sha256};
 
 const SUB: &str = "AC00000000000000000000000000000002";
 const STATUS: &str = "/webhooks/twilio/status?lead_id=lead-42";
@@ -105,5 +106,119 @@ async fn from_the_database(at: TestDatabase) {
         let parents = verify(TOKEN, 4);
         assert!(parents.contains("the token of another account signed it"), "{parents}");
         assert!(parents.contains(&format!("TWILIO_AUTH_TOKEN of {ACCOUNT}")), "{parents}");
+    });
+}
+
+/// The gateway verifies its public URL, whatever somebody wrote at Twilio: only that counts.
+#[test]
+fn what_this_gateway_does_not_check_does_not_verify() {
+    let shell = Shell::new()
+        .with("TWILIO_ACCOUNT_SID", ACCOUNT)
+        .with("TWILIO_AUTH_TOKEN", TOKEN)
+        .with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    let (good, body) = (format!("{PUBLIC_URL}{STATUS}"), body(ACCOUNT));
+    shell.write("body", &body);
+    let verify = |url: &str, code: i32| {
+        let signature = signed(TOKEN, url, &body);
+        shell.run(&["verify", "--url", url, "--signature", &signature, "--body", "body", "--json"]).expect(code).json()
+    };
+    let others = [
+        (good.replace("https", "http"), "scheme"),
+        (good.replace("calls.", "other."), "host"),
+        (good.replace(".com", ".com:8443"), "port"),
+        (good.replace("/hook", ""), "path_prefix"),
+        ("http://127.0.0.1:8080/webhooks/twilio/status?lead_id=lead-42".to_owned(), "origin"),
+    ];
+    for (url, kind) in others {
+        let said = verify(&url, 4);
+        assert_eq!(
+            (&said["mistakes"][0]["kind"], said["mistakes"].as_array().unwrap().len()),
+            (&kind.into(), 1),
+            "{said}"
+        );
+        let what = format!("it verifies as written, but this gateway checks {good}");
+        assert_eq!(said["mistakes"][0]["what"], what, "{url}");
+    }
+    verify(&good, 0);
+    verify(&good.replace(".com", ".com:443"), 0);
+    // Without a public URL there is nothing to compare with.
+    let free = Shell::new();
+    free.write("body", &body);
+    free.write("token", TOKEN);
+    let url = good.replace("https", "http");
+    let signature = signed(TOKEN, &url, &body);
+    let args = ["verify", "--url", &url, "--signature", &signature, "--body", "body", "--token-file", "token"];
+    free.run(&args).expect(0);
+}
+
+/// Of a batch the query of its sink names the account.
+#[test]
+fn a_delivery_of_event_streams() {
+    let shell = Shell::new()
+        .with("TWILIO_ACCOUNT_SID", ACCOUNT)
+        .with("TWILIO_AUTH_TOKEN", TOKEN)
+        .with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    let batch =
+        r#"[{"specversion":"1.0","id":"EZ1","type":"com.twilio.voice.status-callback.call.ringing","data":{}}]"#;
+    shell.write("good", batch);
+    shell.write("bad", &batch.replace("ringing", "completed"));
+    let hash = hex::encode(Sha256::digest(batch));
+    let url = format!("{PUBLIC_URL}/webhooks/twilio/events?account={ACCOUNT}&bodySHA256={hash}");
+    let signature = sign(TOKEN, &url, None);
+    let verify = |body: &str, code: i32| {
+        shell.run(&["verify", "--url", &url, "--signature", &signature, "--body", body, "--json"]).expect(code).json()
+    };
+    let said = verify("good", 0);
+    assert_eq!((&said["account"], &said["mistakes"]), (&ACCOUNT.into(), &serde_json::json!([])), "{said}");
+    assert_eq!(verify("bad", 4)["mistakes"][0]["kind"], "body_hash_wrong");
+}
+
+#[test]
+fn whose_tokens_are_missing_is_said_first() {
+    let shell = Shell::new()
+        .with("TWILIO_ACCOUNT_SID", ACCOUNT)
+        .with("TWILIO_AUTH_TOKEN", TOKEN)
+        .with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    let url = format!("{PUBLIC_URL}{STATUS}");
+    let second_line = |body: &str| {
+        shell.write("body", body);
+        let signature = signed("nobody's", &url, body);
+        let said = shell.run(&["verify", "--url", &url, "--signature", &signature, "--body", "body"]).expect(4).stdout;
+        said.lines().nth(1).unwrap().to_owned()
+    };
+    let unknown = second_line(&body(SUB));
+    assert!(unknown.contains(&format!("no token of {SUB} is known here")), "{unknown}");
+    assert!(unknown.contains(&format!("onhook accounts add --sid {SUB}")), "{unknown}");
+    assert!(second_line("CallSid=CA1").contains("no AccountSid in the body: give --account"));
+    assert!(!second_line(&body(ACCOUNT)).contains("is known here"));
+    shell.run(&["verify", "--url", &url, "--signature", "x", "--body", "gone"]).expect(1).says(&[
+        "gone",
+        "No such file",
+        "next:",
+    ]);
+}
+
+on_both!(ended_and_parents_tokens_are_told_apart);
+
+async fn ended_and_parents_tokens_are_told_apart(at: TestDatabase) {
+    let shell = Shell::on(&at.place).with("ONHOOK_PUBLIC_URL", PUBLIC_URL);
+    shell.write("old", "its old one\n");
+    shell.write("new", "its new one\n");
+    let (url, body) = (format!("{PUBLIC_URL}{STATUS}"), body(SUB));
+    shell.write("body", &body);
+    let kind = |token: &str| {
+        let signature = signed(token, &url, &body);
+        let args = ["verify", "--url", STATUS, "--signature", &signature, "--body", "body", "--json"];
+        shell.run(&args).expect(4).json()["mistakes"][0].clone()
+    };
+    tokio::task::block_in_place(|| {
+        let add = ["accounts", "add", "--no-check", "--sid", SUB, "--parent", ACCOUNT, "--token-file", "old"];
+        shell.run(&add).expect(0);
+        shell.run(&["accounts", "rotate", SUB, "--token-file", "new", "--keep-old", "0s"]).expect(0);
+        let ended = kind("its old one");
+        assert_eq!(ended["kind"], "ended_token");
+        assert!(ended["what"].as_str().unwrap().contains("an ended token would have"), "{ended}");
+        assert!(ended["fix"].as_str().unwrap().contains(&format!("accounts token add {SUB}")), "{ended}");
+        assert_eq!(kind(TOKEN)["kind"], "parent_token");
     });
 }

@@ -115,7 +115,9 @@ fn what_headers_and_the_public_url_say_is_tried() {
     explains(&plain, Some(BODY), &forwarded("Host"), &[Kind::Host]);
     let bare = "http://10.0.0.7:8080/webhooks/twilio/status?lead_id=lead-42&job_id=7";
     let public = Seen { url: bare, public_url: Some("https://calls.example.com/hook"), ..Seen::default() };
-    explains(URL, Some(BODY), &public, &[Kind::Origin]);
+    let diagnosis = public.diagnose(&sign(TOKEN, URL, Some(&form(BODY))));
+    assert_eq!(diagnosis.answer, Answer::Verified, "the gateway checks its public URL, whatever the proxy asks for");
+    explains(bare, Some(BODY), &public, &[Kind::Origin]);
     let port = Seen { headers: vec![("X-Forwarded-Port", "9999")], ..Seen::default() };
     explains(&URL.replace(".com", ".com:9999"), Some(BODY), &port, &[Kind::Port]);
     let rewritten = Seen {
