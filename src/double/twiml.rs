@@ -5,7 +5,7 @@ use super::{
     Hook,
     call::{Callback, Moment},
 };
-use crate::twilio::door::Method;
+use crate::twilio::{door::Method, twiml::attributes};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use url::Url;
@@ -114,7 +114,7 @@ impl Reader<'_> {
             "Hangup" => &[],
             "Reject" => &["reason"],
             "Redirect" => &["method"],
-            "Dial" => DIAL,
+            "Dial" => attributes::DIAL,
             other => {
                 self.warnings.push(format!("<{other}> is no verb that the double executes"));
                 return None;
@@ -154,20 +154,21 @@ impl Reader<'_> {
 
     fn noun(&mut self, node: Node<'_, '_>) -> Option<Noun> {
         let address = text(node);
-        let (address, own): (String, &[&str]) = match node.tag_name().name() {
-            "Number" => (address, &["sendDigits", "byoc", "phoneNumberSid"]),
+        let name = node.tag_name().name();
+        let address = match name {
+            "Number" | "Sip" => address,
             // The identity may stand in an element of its own, beside parameters for the client.
             "Client" => {
                 let identity = elements(node).find(|n| n.tag_name().name() == "Identity").map(text);
-                (format!("client:{}", identity.unwrap_or(address)), &[])
+                format!("client:{}", identity.unwrap_or(address))
             }
-            "Sip" => (address, &["username", "password"]),
             other => {
                 self.warnings.push(format!("<{other}> is no noun that the double dials"));
                 return None;
             }
         };
-        self.check(node, &[NOUN, own].concat());
+        let noun = attributes::NOUNS.iter().find(|noun| noun.name == name);
+        self.check(node, noun.map(|noun| noun.attributes).unwrap_or_default());
         Some(Noun {
             address,
             url: self.hook_of(node, "url", "method"),
@@ -235,42 +236,3 @@ fn spoken_ms(text: &str) -> i64 {
     let words = i64::try_from(text.split_whitespace().count()).unwrap_or_default();
     words * 400 + 600
 }
-
-/// <https://www.twilio.com/docs/voice/twiml/dial>
-const DIAL: &[&str] = &[
-    "action",
-    "answerOnBridge",
-    "callerId",
-    "callReason",
-    "events",
-    "hangupOnStar",
-    "method",
-    "record",
-    "recordingConfigurationId",
-    "recordingStatusCallback",
-    "recordingStatusCallbackEvent",
-    "recordingStatusCallbackMethod",
-    "recordingTrack",
-    "referMethod",
-    "referUrl",
-    "ringTone",
-    "sequential",
-    "timeLimit",
-    "timeout",
-    "trim",
-];
-/// What the three nouns have in common: <https://www.twilio.com/docs/voice/twiml/number>
-const NOUN: &[&str] = &[
-    "amdStatusCallback",
-    "amdStatusCallbackMethod",
-    "machineDetection",
-    "machineDetectionSilenceTimeout",
-    "machineDetectionSpeechEndThreshold",
-    "machineDetectionSpeechThreshold",
-    "machineDetectionTimeout",
-    "method",
-    "statusCallback",
-    "statusCallbackEvent",
-    "statusCallbackMethod",
-    "url",
-];

@@ -3,6 +3,7 @@
 use crate::cli::{
     exit::{Exit, Stop},
     out::Out,
+    tokens,
 };
 use anyhow::{Context, Result};
 use secrecy::{SecretString, zeroize::Zeroizing};
@@ -19,7 +20,7 @@ pub fn read(out: &Out, file: Option<&Path>, prompt: &str) -> Result<SecretString
     match file {
         Some(path) => {
             let read = File::open(path).and_then(|file| first_line(file, &mut line));
-            read.with_context(|| format!("read the token in {}", path.display()))?;
+            read.map_err(|error| tokens::unreadable(path, &error))?;
         }
         None if io::stdin().is_terminal() => {
             let _ = write!(io::stderr(), "{prompt}").and_then(|()| io::stderr().flush());

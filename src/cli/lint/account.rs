@@ -14,7 +14,7 @@ use crate::{
         rest::{Call, CallRequest},
     },
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rand::RngExt;
 use reqwest::header;
 use secrecy::SecretString;
@@ -59,7 +59,9 @@ pub(in crate::cli) async fn client(desk: &mut Desk, sid: &str, api_key: Option<&
     let credentials = match api_key {
         Some(path) => key_of(path)?,
         None => {
-            let known = tokens::known(desk).await?;
+            let now_ms = desk.now_ms();
+            let mut known = tokens::known(desk).await?;
+            known.retain(|token| !token.has_ended(now_ms));
             let own = known.iter().find(|token| token.account == sid);
             let configured = tokens::of_configuration(&desk.config);
             let Some(token) = own.or(configured.as_ref()) else {
@@ -74,7 +76,7 @@ pub(in crate::cli) async fn client(desk: &mut Desk, sid: &str, api_key: Option<&
 }
 
 fn key_of(path: &Path) -> Result<Credentials> {
-    let text = fs::read_to_string(path).with_context(|| format!("read the API key in {}", path.display()))?;
+    let text = fs::read_to_string(path).map_err(|error| tokens::unreadable(path, &error))?;
     let mut lines = text.lines().map(str::trim);
     match (lines.next(), lines.next()) {
         (Some(sid), Some(secret)) if sid.starts_with("SK") && !secret.is_empty() => {

@@ -6,13 +6,13 @@ use super::{
     desk::Desk,
     exit::{Exit, Stop},
     out::{Out, Tone, printable},
-    send,
+    send, tokens,
 };
 use crate::twilio::{
     form::Form,
     lint::{self, Expect, Finding, Level},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use reqwest::header;
 use serde_json::json;
@@ -143,7 +143,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         Some("-") => io::stdin().take(READ_BYTES_MAX).read_to_end(&mut text),
         _ => File::open(path).and_then(|file| file.take(READ_BYTES_MAX).read_to_end(&mut text)),
     };
-    read.with_context(|| format!("read {}", path.display()))?;
+    read.map_err(|error| tokens::unreadable(path, &error))?;
     Ok(text)
 }
 

@@ -86,7 +86,7 @@ fn built_in(path: &Path) -> Result<Vec<Source>> {
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
-    read.with_context(|| format!("read {}", path.display()))?;
+    read.map_err(|error| crate::cli::tokens::unreadable(path, &error))?;
     Ok(bytes)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Expect, Finding, Rule,
-    callback::{self, EVENTS_IN_FORM, Problem},
+    callback::{self, EVENTS_IN_FORM, Problem, Purpose},
 };
 use crate::{
     domain::phone::mask,
@@ -92,6 +92,16 @@ pub fn create_call(form: &Form, expect: &Expect) -> Vec<Finding> {
             found.push(Finding::new(Rule::StatusCallbackMissing, subject, "there is no StatusCallback", put));
         }
     }
+    for (name, purpose) in OTHER_CALLBACKS {
+        let problems = form.first(name).map(|url| callback::other_url(&url, *purpose, expect)).unwrap_or_default();
+        found.extend(named(subject, name, problems));
+    }
+    if let Some(document) = form.first("Twiml").filter(|document| !document.is_empty()) {
+        let inside = super::twiml(&document, expect);
+        found.extend(
+            inside.into_iter().map(|finding| Finding { subject: format!("Twiml {}", finding.subject), ..finding }),
+        );
+    }
     found.extend(by_get(subject, form.first("StatusCallbackMethod").as_deref()));
     if url.is_some() && events.is_empty() {
         found.push(Finding::new(Rule::EventsDefault, subject, "no events are chosen", EVENTS_IN_FORM));
@@ -108,6 +118,10 @@ fn events_of(subject: &str, events: &[String]) -> Vec<Finding> {
     let problems = callback::events(&words, EVENTS_IN_FORM);
     problems.into_iter().map(|(rule, what, put)| Finding::new(rule, subject, what, put)).collect()
 }
+
+/// The other URLs of `POST /Calls` that have a door here.
+const OTHER_CALLBACKS: &[(&str, Purpose)] =
+    &[("RecordingStatusCallback", Purpose::Recording), ("AsyncAmdStatusCallback", Purpose::Amd)];
 
 /// What Twilio says it sent for a call, and what was answered. `requests` is its `Events.json`, which is complete some
 /// 15 minutes after the end; `None` where that has not been reached yet.

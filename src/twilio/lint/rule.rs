@@ -53,6 +53,10 @@ words! {
         UrlRelative = "url_relative",
         /// The URL is not one of this gateway's.
         UrlForeign = "url_foreign",
+        /// The outcome of `<Dial>` goes elsewhere.
+        ActionForeign = "action_foreign",
+        /// The URL is this gateway's, but another door's, or none at all.
+        UrlOtherDoor = "url_other_door",
         /// Twilio is not told to try again.
         NoOverrides = "no_overrides",
         /// Twilio is told to try again, but not when it matters.
@@ -78,7 +82,11 @@ impl Rule {
     /// Whether something is lost.
     pub const fn level(self) -> Level {
         match self {
-            Self::UrlRelative | Self::EventsDefault | Self::OverridesWeak | Self::ApplicationInstead => Level::Note,
+            Self::UrlRelative
+            | Self::ActionForeign
+            | Self::EventsDefault
+            | Self::OverridesWeak
+            | Self::ApplicationInstead => Level::Note,
             _ => Level::Finding,
         }
     }
@@ -127,6 +135,14 @@ impl Rule {
             }
             Self::UrlRelative => "it is taken relative to the URL of this document; over REST it would be refused",
             Self::UrlForeign => "it does not lead to this gateway's public URL, so this gateway learns nothing from it",
+            Self::ActionForeign => {
+                "the outcome of the dialing (DialCallStatus, DialBridged) goes there; this gateway learns it if that place posts \
+                 it on to its /webhooks/twilio/dial"
+            }
+            Self::UrlOtherDoor => {
+                "each door of the gateway reads one kind of webhook: at another it is refused or misread, where there is none it \
+                 is answered 404"
+            }
             Self::NoOverrides => {
                 "by default Twilio tries a callback once more, and only if it could not connect: a restart or an answer 500 loses \
                  it (docs usage/webhooks/webhooks-connection-overrides)"

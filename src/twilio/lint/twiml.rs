@@ -1,8 +1,12 @@
 //! TwiML: what is written on `<Dial>` and its nouns, with the line of each finding.
 
 use super::{
-    Expect, Finding, Rule,
-    callback::{self, EVENTS_IN_TWIML, Problem},
+    Expect, Finding, Level, Rule,
+    callback::{self, EVENTS_IN_TWIML, Problem, Purpose},
+};
+use crate::twilio::{
+    door::Door,
+    twiml::attributes::{self, Noun},
 };
 use roxmltree::{Attribute, Document, Node, ParsingOptions};
 
@@ -50,7 +54,7 @@ impl<'a> Lint<'a> {
                 "Dial" => self.dial(node),
                 name => {
                     let in_dial = node.parent_element().is_some_and(|parent| parent.tag_name().name() == "Dial");
-                    if let Some(noun) = NOUNS.iter().find(|noun| noun.name == name && in_dial) {
+                    if let Some(noun) = attributes::NOUNS.iter().find(|noun| noun.name == name && in_dial) {
                         self.noun(node, noun);
                     }
                 }
@@ -80,19 +84,17 @@ impl<'a> Lint<'a> {
                 let put = format!("<Number {complete}> (or <Client>, <Sip>), and nothing on <Dial>");
                 self.add(attribute.range().start, Rule::StatusCallbackOnDial, &dial, what, put);
             } else {
-                self.known(&dial, &attribute, DIAL);
+                self.known(&dial, &attribute, attributes::DIAL);
             }
         }
         self.urls(&dial);
         match dial.attribute_node("action") {
             // An empty one means the document's own URL.
-            Some(action) => self.add_all(&dial, &action, callback::any_url(action.value())),
-            None => {
-                let base = self.expect.status_callback();
-                let (base, _) = base.split_once("/webhooks/").unwrap_or((&base, ""));
-                let put = format!("action=\"{base}/webhooks/twilio/dial\"");
-                self.add(dial.range().start, Rule::DialWithoutAction, &dial, "<Dial> has no action", put);
+            Some(action) => {
+                let problems = callback::other_url(action.value(), Purpose::Action, self.expect);
+                self.add_all(&dial, &action, problems);
             }
+            None => self.without_action(&dial),
         }
         let text =
             dial.children().filter(|child| child.is_text() && child.text().is_some_and(|t| !t.trim().is_empty()));
@@ -103,6 +105,25 @@ impl<'a> Lint<'a> {
             let what = "what stands in <Dial> itself cannot have a statusCallback";
             self.add(at, Rule::StatusCallbackMissing, &dial, what, put);
         }
+    }
+
+    /// An action decides how the call goes on. Where the document goes on by itself, ours would end the call.
+    fn without_action(&mut self, dial: &Node<'a, 'a>) {
+        let follows = dial.next_siblings().skip(1).any(|next| next.is_element());
+        let room = dial.children().any(|noun| ["Conference", "Queue"].contains(&noun.tag_name().name()));
+        let at = dial.range().start;
+        if !follows && !room {
+            let put = format!("action=\"{}\"", escaped(&self.expect.url_of(Door::Dial)));
+            return self.add(at, Rule::DialWithoutAction, dial, "<Dial> has no action", put);
+        }
+        let why = if follows { "verbs follow it" } else { "it leads to a room or a queue" };
+        let what = format!(
+            "<Dial> has no action, and {why}: this gateway's {} answers <Hangup/>, so send the outcome to an action of your \
+             own, which may post it on to there",
+            Door::Dial.path()
+        );
+        self.add(at, Rule::DialWithoutAction, dial, what, "");
+        self.found.last_mut().into_iter().for_each(|finding| finding.level = Level::Note);
     }
 
     fn noun(&mut self, node: Node<'a, 'a>, noun: &Noun) {
@@ -146,9 +167,12 @@ impl<'a> Lint<'a> {
 
     /// The other URLs of an element: whether Twilio can call them.
     fn urls(&mut self, node: &Node<'a, 'a>) {
-        for name in OTHER_CALLBACKS {
+        for (name, purpose) in OTHER_CALLBACKS {
             if let Some(attribute) = node.attribute_node(*name) {
-                self.add_all(node, &attribute, callback::any_url(attribute.value()));
+                let value = attribute.value();
+                let of = |purpose| callback::other_url(value, purpose, self.expect);
+                let problems = purpose.map_or_else(|| callback::any_url(value), of);
+                self.add_all(node, &attribute, problems);
             }
         }
     }
@@ -177,131 +201,13 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// What can be dialed.
-struct Noun {
-    name: &'static str,
-    /// Whether its statusCallback reports a call; that of a conference reports the conference.
-    reports_a_call: bool,
-    attributes: &'static [&'static str],
-}
-
-/// The attributes of Twilio's documentation and of the types in its SDK for Node.
-const DIAL: &[&str] = &[
-    "action",
-    "answerOnBridge",
-    "callReason",
-    "callerId",
-    "events",
-    "hangupOnStar",
-    "method",
-    "passports",
-    "record",
-    "recordingConfigurationId",
-    "recordingStatusCallback",
-    "recordingStatusCallbackEvent",
-    "recordingStatusCallbackMethod",
-    "recordingTrack",
-    "referMethod",
-    "referUrl",
-    "ringTone",
-    "sequential",
-    "timeLimit",
-    "timeout",
-    "trim",
+/// The other URLs, and what they are for; a transfer is no business of ours.
+const OTHER_CALLBACKS: &[(&str, Option<Purpose>)] = &[
+    ("recordingStatusCallback", Some(Purpose::Recording)),
+    ("amdStatusCallback", Some(Purpose::Amd)),
+    ("url", Some(Purpose::Whisper)),
+    ("referUrl", None),
 ];
-const NOUNS: &[Noun] = &[
-    Noun {
-        name: "Number",
-        reports_a_call: true,
-        attributes: &[
-            "amdStatusCallback",
-            "amdStatusCallbackMethod",
-            "byoc",
-            "machineDetection",
-            "machineDetectionSilenceTimeout",
-            "machineDetectionSpeechEndThreshold",
-            "machineDetectionSpeechThreshold",
-            "machineDetectionTimeout",
-            "method",
-            "sendDigits",
-            "statusCallback",
-            "statusCallbackEvent",
-            "statusCallbackMethod",
-            "url",
-        ],
-    },
-    Noun {
-        name: "Client",
-        reports_a_call: true,
-        attributes: &["method", "statusCallback", "statusCallbackEvent", "statusCallbackMethod", "url"],
-    },
-    Noun {
-        name: "Sip",
-        reports_a_call: true,
-        attributes: &[
-            "amdStatusCallback",
-            "amdStatusCallbackMethod",
-            "machineDetection",
-            "machineDetectionSilenceTimeout",
-            "machineDetectionSpeechEndThreshold",
-            "machineDetectionSpeechThreshold",
-            "machineDetectionTimeout",
-            "method",
-            "password",
-            "statusCallback",
-            "statusCallbackEvent",
-            "statusCallbackMethod",
-            "url",
-            "username",
-        ],
-    },
-    Noun {
-        name: "WhatsApp",
-        reports_a_call: true,
-        attributes: &["method", "statusCallback", "statusCallbackEvent", "statusCallbackMethod", "url"],
-    },
-    Noun {
-        name: "Application",
-        reports_a_call: true,
-        attributes: &[
-            "copyParentTo",
-            "customerId",
-            "method",
-            "statusCallback",
-            "statusCallbackEvent",
-            "statusCallbackMethod",
-            "url",
-        ],
-    },
-    Noun {
-        name: "Conference",
-        reports_a_call: false,
-        attributes: &[
-            "beep",
-            "coach",
-            "endConferenceOnExit",
-            "eventCallbackUrl",
-            "jitterBufferSize",
-            "maxParticipants",
-            "muted",
-            "participantLabel",
-            "record",
-            "recordingConfigurationId",
-            "recordingStatusCallback",
-            "recordingStatusCallbackEvent",
-            "recordingStatusCallbackMethod",
-            "region",
-            "startConferenceOnEnter",
-            "statusCallback",
-            "statusCallbackEvent",
-            "statusCallbackMethod",
-            "trim",
-            "waitMethod",
-            "waitUrl",
-        ],
-    },
-];
-const OTHER_CALLBACKS: &[&str] = &["recordingStatusCallback", "amdStatusCallback", "referUrl", "url"];
 /// What Twilio reads.
 pub const TWIML_BYTES_MAX: usize = 64 * 1024;
 /// What is read here, so that one document takes no more than milliseconds.

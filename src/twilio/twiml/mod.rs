@@ -4,6 +4,7 @@
 //! dialed leg would ever come. Attributes are fields, their values closed words, so a misspelt one does not compile.
 //! Verbs and attributes: Twilio's documentation under `voice/twiml`; a test compares them with the official SDK.
 
+pub mod attributes;
 mod render;
 mod words;
 

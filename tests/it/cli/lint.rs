@@ -38,7 +38,10 @@ fn twiml_of_a_file_and_of_standard_input() {
     // A note alone is no finding.
     let note = GOOD.replace("https://calls.example.com/webhooks", "/webhooks");
     assert!(shell.feed(&["lint", "-"], &note).expect(0).stdout.contains("url_relative"));
-    shell.run(&["lint", "missing.xml"]).expect(1).says(&["missing.xml"]);
+    shell
+        .run(&["lint", "missing.xml"])
+        .expect(1)
+        .says(&["failed to read missing.xml: No such file", "next: check the path"]);
     shell.run(&["lint"]).expect(2);
     shell.run(&["lint", "good.xml", "--account", ACCOUNT]).expect(2);
     shell.run(&["lint", "--account", "AC1"]).expect(2).says(&["32 hexadecimal"]);

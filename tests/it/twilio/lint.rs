@@ -102,12 +102,14 @@ fn events_that_twilio_does_not_read_are_found() {
 fn urls_that_twilio_cannot_or_should_not_call_are_found() {
     let http = url("http://calls.example.com/x#rc=5&rp=all");
     assert_eq!(rules(&http), [Rule::UrlHttp, Rule::UrlForeign]);
-    assert_eq!(http[0].put, r#"statusCallback="https://calls.example.com/x#rc=5&amp;rp=all""#);
+    for finding in &http {
+        assert_eq!(finding.put, format!(r#"statusCallback="{}""#, PUT.replace('&', "&amp;")), "one text for all of it");
+    }
     let underscore = url("https://my_calls.example.com/x#rc=5&rp=all");
     assert_eq!(rules(&underscore), [Rule::UrlUnderscore, Rule::UrlForeign]);
     assert_eq!(rules(&url("https://calls.example.com:8443/x#rc=5&rp=all")), [Rule::UrlForeign]);
-    assert_eq!(rules(&url("https://calls.example.com:443/x#rc=5&rp=all")), []);
-    assert_eq!(rules(&url("https://CALLS.example.com/x#rc=5&rp=all")), []);
+    assert_eq!(rules(&url("https://calls.example.com:443/webhooks/twilio/status#rc=5&rp=all")), []);
+    assert_eq!(rules(&url("https://CALLS.example.com/webhooks/twilio/status#rc=5&rp=all")), []);
     let relative = url("/webhooks/status#rc=5&rp=all");
     assert_eq!((rules(&relative), relative[0].level), (vec![Rule::UrlRelative], Level::Note));
     for malformed in ["", "not a url", "ftp://calls.example.com/x", "https://"] {
@@ -120,14 +122,16 @@ fn urls_that_twilio_cannot_or_should_not_call_are_found() {
         );
         rules(&lint::twiml(&text, &prefixed))
     };
-    assert_eq!((at("/hook/x"), at("/hooks/x"), at("/x")), (vec![], vec![Rule::UrlForeign], vec![Rule::UrlForeign]));
+    assert_eq!(at("/hook/webhooks/twilio/status"), []);
+    assert_eq!(at("/hook/x"), [Rule::UrlOtherDoor]);
+    assert_eq!((at("/hooks/x"), at("/x")), (vec![Rule::UrlForeign], vec![Rule::UrlForeign]));
     let other = dial(&format!(r#"<Number {GOOD} amdStatusCallback="http://calls.example.com/amd">1</Number>"#));
     assert_eq!(rules(&other), [Rule::UrlHttp]);
 }
 
 #[test]
 fn overrides_are_read_as_twilio_reads_them() {
-    let with = |fragment: &str| rules(&url(&format!("https://calls.example.com/x{fragment}")));
+    let with = |fragment: &str| rules(&url(&format!("https://calls.example.com/webhooks/twilio/status{fragment}")));
     for good in [
         "#rc=5&rp=all",
         "#rp=all&rc=2",
@@ -164,8 +168,13 @@ fn overrides_are_read_as_twilio_reads_them() {
     ] {
         assert!(with(malformed).contains(&Rule::OverridesMalformed), "{malformed}: {:?}", with(malformed));
     }
-    let put = &url("https://calls.example.com/x?a=1&b=2#rc=9")[0].put;
-    assert_eq!(put, r#"statusCallback="https://calls.example.com/x?a=1&amp;b=2#rc=5&amp;rp=all""#);
+    for path in ["/webhooks/twilio/status", "/x"] {
+        for finding in url(&format!("https://calls.example.com{path}?a=1&b=2#rc=9")) {
+            let put =
+                r#"statusCallback="https://calls.example.com/webhooks/twilio/status?a=1&amp;b=2#rc=5&amp;rp=all""#;
+            assert_eq!(finding.put, put, "{path}");
+        }
+    }
 }
 
 #[test]
@@ -189,11 +198,74 @@ fn dial_without_action_and_callbacks_by_get_are_found() {
     let text = format!("<Response><Dial>\n<Number {GOOD} statusCallbackMethod=\"get\">1</Number></Dial></Response>");
     let found = lint::twiml(&text, &expect());
     assert_eq!(rules(&found), [Rule::DialWithoutAction, Rule::MethodGet]);
-    assert_eq!(found[0].put, r#"action="https://calls.example.com/webhooks/twilio/dial""#);
+    assert_eq!(found[0].put, r#"action="https://calls.example.com/webhooks/twilio/dial#rc=5&amp;rp=all""#);
+    assert_eq!(found[0].level, Level::Finding);
     assert_eq!((found[1].line, found[1].put.as_str()), (Some(2), r#"statusCallbackMethod="POST""#));
     let http =
         lint::twiml("<Response><Dial action=\"http://a.example/x\"><Queue>q</Queue></Dial></Response>", &expect());
-    assert_eq!(rules(&http), [Rule::UrlHttp]);
+    assert_eq!(rules(&http), [Rule::UrlHttp, Rule::ActionForeign]);
+}
+
+/// An action decides how the call goes on: where the document does, ours would end the call.
+#[test]
+fn an_action_is_not_forced_on_documents_that_go_on() {
+    let number = format!("<Number {GOOD}>1</Number>");
+    for text in [
+        format!("<Response><Dial>{number}</Dial><Say>Sorry</Say></Response>"),
+        "<Response><Dial><Conference>room</Conference></Dial></Response>".to_owned(),
+        "<Response><Dial><Queue>support</Queue></Dial></Response>".to_owned(),
+    ] {
+        let found = lint::twiml(&text, &expect());
+        assert_eq!((rules(&found), found[0].level), (vec![Rule::DialWithoutAction], Level::Note), "{text}");
+        assert!(found[0].what.contains("<Hangup/>") && found[0].put.is_empty(), "{found:#?}");
+    }
+    let before = format!("<Response><Say>Hello</Say><Dial>{number}</Dial></Response>");
+    assert_eq!(lint::twiml(&before, &expect())[0].level, Level::Finding);
+}
+
+/// What comes to the wrong door is refused or misread.
+#[test]
+fn each_url_has_a_door_of_its_own() {
+    let base = "https://calls.example.com/webhooks/twilio";
+    let at = |attributes: &str, noun: &str| {
+        let attributes = attributes.replace("BASE", base);
+        let noun = noun.replace("BASE", base);
+        let text = format!("<Response><Dial {attributes}><Number {GOOD} {noun}>1</Number></Dial></Response>");
+        lint::twiml(&text, &expect())
+    };
+    let good = r#"action="BASE/dial?lead_id=1#rc=5&amp;rp=all""#;
+    let rest = r#"recordingStatusCallback="BASE/recording#rc=5&amp;rp=all""#;
+    let noun = r#"amdStatusCallback="BASE/amd#rc=5&amp;rp=all" url="BASE/whisper#rc=5&amp;rp=all""#;
+    assert_eq!(at(&format!("{good} {rest}"), noun), []);
+    assert_eq!(at(good, r#"url="https://calls.example.com/hello""#), [], "anybody may whisper");
+    for (attributes, noun, door) in [
+        (r#"action="BASE/status#rc=5&amp;rp=all""#.to_owned(), "", "dial"),
+        (r#"action="https://calls.example.com/next#rc=5&amp;rp=all""#.to_owned(), "", "dial"),
+        (format!(r#"{good} recordingStatusCallback="BASE/status#rc=5&amp;rp=all""#), "", "recording"),
+        (good.to_owned(), r#"amdStatusCallback="BASE/recording#rc=5&amp;rp=all""#, "amd"),
+        (good.to_owned(), r#"url="BASE/voice#rc=5&amp;rp=all""#, "whisper"),
+    ] {
+        let found = at(&attributes, noun);
+        assert_eq!(rules(&found), [Rule::UrlOtherDoor], "{attributes} {noun}");
+        assert!(found[0].put.ends_with(&format!("=\"{base}/{door}#rc=5&amp;rp=all\"")), "{found:#?}");
+    }
+    let weak = at(r#"action="BASE/dial""#, "");
+    assert_eq!(
+        (rules(&weak), weak[0].put.as_str()),
+        (vec![Rule::NoOverrides], &*format!("action=\"{base}/dial#rc=5&amp;rp=all\""))
+    );
+    let foreign = at(r#"action="https://app.example/next""#, "");
+    assert_eq!((rules(&foreign), foreign[0].level), (vec![Rule::ActionForeign], Level::Note));
+    // No host is invented: with a public URL its own is put, without one nobody knows.
+    let underscore = |expect: &Expect| {
+        let text = r#"<Response><Dial action="/a"><Number statusCallback="http://my_calls.example.com/x" statusCallbackEvent="completed">1</Number></Dial></Response>"#;
+        lint::twiml(text, expect)
+    };
+    let ours = format!(r#"statusCallback="{}""#, PUT.replace('&', "&amp;"));
+    assert!(underscore(&expect()).iter().all(|finding| finding.put == ours));
+    let unset = underscore(&Expect::default());
+    assert_eq!(rules(&unset), [Rule::UrlHttp, Rule::UrlUnderscore, Rule::NoOverrides]);
+    assert!(unset.iter().all(|finding| finding.put.is_empty()), "{unset:#?}");
 }
 
 #[test]
@@ -237,7 +309,7 @@ fn phone_numbers_and_applications_are_judged_by_what_reports_their_end() {
     assert!(empty[0].subject.contains("+14155550100") && empty[0].line.is_none());
     assert_eq!(rules(&with(Value::Null, "POST")), [Rule::StatusCallbackMissing]);
     assert_eq!(rules(&with(json!(PUT), "GET")), [Rule::MethodGet]);
-    assert_eq!(rules(&with(json!("https://calls.example.com/x"), "POST")), [Rule::NoOverrides]);
+    assert_eq!(rules(&with(json!("https://calls.example.com/webhooks/twilio/status"), "POST")), [Rule::NoOverrides]);
     assert_eq!(rules(&with(json!("https://other.example/x#rc=5&rp=all"), "POST")), [Rule::UrlForeign]);
     assert_eq!(
         rules(&with(json!("http://a_b.example/x#rc=5&rp=all"), "POST")),
@@ -269,7 +341,7 @@ fn phone_numbers_and_applications_are_judged_by_what_reports_their_end() {
 #[test]
 fn the_parameters_of_a_new_call_are_judged() {
     let of = |text: &str| lint::create_call(&form(text), &expect());
-    let callback = "To=%2B14155550100&StatusCallback=https%3A%2F%2Fcalls.example.com%2Fx%23rc%3D5%26rp%3Dall";
+    let callback = "To=%2B14155550100&StatusCallback=https%3A%2F%2Fcalls.example.com%2Fwebhooks%2Ftwilio%2Fstatus%23rc%3D5%26rp%3Dall";
     let all = "StatusCallbackEvent=initiated&StatusCallbackEvent=ringing&StatusCallbackEvent=answered&StatusCallbackEvent=completed";
     assert_eq!(of(&format!("{callback}&{all}")), []);
     for joined in
@@ -287,6 +359,12 @@ fn the_parameters_of_a_new_call_are_judged() {
     assert_eq!(rules(&of(&format!("To=1&{all}"))), [Rule::EventsWithoutCallback]);
     assert_eq!(rules(&of("To=1")), [Rule::StatusCallbackMissing]);
     assert_eq!(rules(&of(&format!("{callback}&{all}&StatusCallbackMethod=GET"))), [Rule::MethodGet]);
+    let inside =
+        of(&format!("{callback}&{all}&Twiml=%3CResponse%3E%3CDial%3E%2B14155550101%3C%2FDial%3E%3C%2FResponse%3E"));
+    assert_eq!(rules(&inside), [Rule::DialWithoutAction, Rule::StatusCallbackMissing]);
+    assert_eq!((inside[0].subject.as_str(), inside[0].line), ("Twiml <Dial>", Some(1)));
+    let amd = "AsyncAmdStatusCallback=https%3A%2F%2Fcalls.example.com%2Fwebhooks%2Ftwilio%2Fstatus%23rc%3D5%26rp%3Dall";
+    assert_eq!(rules(&of(&format!("{callback}&{all}&{amd}"))), [Rule::UrlOtherDoor]);
     let disabled = of(&format!("{callback}&{all}&ApplicationSid=AP1"));
     assert_eq!((rules(&disabled), disabled[0].level), (vec![Rule::ApplicationInstead], Level::Finding));
 }
