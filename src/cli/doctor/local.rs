@@ -53,7 +53,7 @@ pub(super) async fn database(desk: &mut Desk) -> (Vec<Check>, Vec<Token>) {
     checks.extend(database_clock(desk, &db).await);
     let tokens = match tokens::of_database(desk, &db).await {
         Ok((tokens, unopened)) => {
-            let next = "give this command the servers' ONHOOK_SECRET_KEY, or add the token anew: `onhook accounts token add AC…`";
+            let next = "give this command the servers' ONHOOK_SECRET_KEY, or add the token of the account anew: `onhook accounts token add`";
             checks.extend(unopened.into_iter().map(|why| Check::finding(TOKENS, why, next)));
             tokens
         }

@@ -74,7 +74,8 @@ impl Doctor {
         let (of_database, stored) = local::database(&mut desk).await;
         checks.extend(of_database);
         // A token that is both configured and stored is asked once.
-        let known: Vec<_> = configured.into_iter().chain(stored).collect();
+        let now_ms = desk.now_ms();
+        let known: Vec<_> = configured.into_iter().chain(stored).filter(|token| !token.has_ended(now_ms)).collect();
         let asked = twilio::credentials(&mut desk, &known).await;
         checks.extend(asked.checks);
         let answered = public::url(&desk).await;
@@ -108,8 +109,9 @@ struct Clocks {
 fn clock(twilio: Option<Clocks>, public: Option<Clocks>) -> Vec<Check> {
     let told = twilio.map(|clocks| ("Twilio", clocks)).or(public.map(|clocks| ("the public URL", clocks)));
     let Some((whose, clocks)) = told else {
-        let next = "set an account or a public URL, or compare the clock with `timedatectl`";
-        return vec![Check::unknown(CLOCK, "nobody said what time it is", next)];
+        let what = "it could not be compared: neither Twilio nor the public URL answered with a time";
+        let next = "compare it with `timedatectl`, or run the doctor again when one of them is reached";
+        return vec![Check::unknown(CLOCK, what, next)];
     };
     vec![skew(whose, clocks)]
 }

@@ -118,7 +118,13 @@ pub(super) async fn round_trip(desk: &mut Desk, known: &[Token]) -> Vec<Check> {
     };
     let mut checks = Vec::new();
     for token in known.iter().take(PROBED_MAX) {
-        checks.push(probe(desk, &url, token).await);
+        let check = probe(desk, &url, token).await;
+        let is_reached = check.state != super::State::Unknown;
+        checks.push(check);
+        // The next token would not get there either.
+        if !is_reached {
+            break;
+        }
     }
     let accounts: BTreeSet<&str> = known.iter().map(|token| token.account.as_str()).collect();
     if let (Some(account), true) = (accounts.first(), checks.iter().all(|check| check.state == super::State::Ok)) {

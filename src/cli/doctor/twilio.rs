@@ -3,6 +3,7 @@
 use super::{Check, Clocks};
 use crate::{
     cli::{desk::Desk, tokens::Token},
+    domain::time::rfc3339,
     twilio::client::{Client, ClientError, Credentials, Patience},
 };
 use rand::RngExt;
@@ -52,10 +53,19 @@ async fn one(desk: &mut Desk, token: &Token, clock: &mut Option<Clocks>) -> Chec
                 }
             }
         }
+        // It was rotated away: that Twilio takes it no more is as it should be.
+        Err(ClientError::Unauthorized { .. }) if let Some(ends_ms) = token.expires_ms => {
+            let what =
+                format!("Twilio no longer takes {name}, which is on its way out: it ends at {}", rfc3339(ends_ms));
+            Check::ok(CREDENTIALS, what)
+        }
         Err(error @ (ClientError::Unauthorized { .. } | ClientError::NotFound { .. })) => {
             let what = format!("Twilio refuses {name}: failed to {error}");
-            let next = "copy the account's primary auth token anew: `onhook accounts token add AC…`, and remove the old one; \
-                 or ONHOOK_TWILIO_API_BASE is another region's";
+            let next = format!(
+                "copy the account's primary auth token anew: `onhook accounts token add {}`, and remove the old one; or \
+                 ONHOOK_TWILIO_API_BASE is another region's",
+                token.account
+            );
             Check::finding(CREDENTIALS, what, next)
         }
         Err(error) => {

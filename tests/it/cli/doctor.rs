@@ -135,7 +135,34 @@ async fn what_is_no_gateway_is_found() {
     assert_eq!(state(&report, "answers 404 to a signed probe"), "finding");
     assert_eq!(state(&report, "there is no database at onhook.db"), "away");
     assert_eq!(state(&report, &format!("TWILIO_AUTH_TOKEN of {ACCOUNT}: failed to ask Twilio")), "unknown");
-    assert_eq!(state(&report, "nobody said what time it is"), "unknown");
+    assert_eq!(state(&report, "it could not be compared"), "unknown");
+}
+
+/// It is rotated away, and stays good here for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_token_on_its_way_out_is_no_finding() {
+    let twilio = twilio(None).await;
+    let shell =
+        Shell::new().with("ONHOOK_PUBLIC_URL", "http://127.0.0.1:1").with("ONHOOK_TWILIO_API_BASE", &twilio.url);
+    shell.write("old", "an old one\n");
+    shell.write("new", TOKEN);
+    let run = |args: &[&str]| tokio::task::block_in_place(|| shell.run(args));
+    run(&["accounts", "add", "--no-check", "--sid", ACCOUNT, "--token-file", "old"]).expect(0);
+    run(&["accounts", "rotate", ACCOUNT, "--token-file", "new", "--keep-old", "24h"]).expect(0);
+    let report = doctor(&shell, 5);
+    assert_eq!(state(&report, "Twilio no longer takes tok_"), "ok");
+    assert_eq!(state(&report, "it ends at 20"), "ok");
+    assert_eq!(state(&report, "Twilio takes tok_"), "ok");
+    let unreached: Vec<_> = checks(&report).into_iter().filter(|(name, ..)| name == "signature").collect();
+    assert_eq!(unreached.len(), 1, "once for all tokens: {unreached:?}");
+    assert_eq!(unreached[0].1, "unknown");
+
+    run(&["accounts", "rotate", ACCOUNT, "--token-file", "new", "--keep-old", "0s"]).expect(0);
+    let report = doctor(&shell, 5);
+    assert!(
+        checks(&report).iter().all(|(_, _, what)| !what.contains("no longer takes")),
+        "ended ones are not asked: {report:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
