@@ -34,6 +34,8 @@ CREATE TABLE health_ending (
     unheard     BIGINT NOT NULL,
     -- callbacks that were fired before the one that told the ending, and never arrived
     gaps        BIGINT NOT NULL,
+    -- the legs of which some are missing
+    gap_legs    BIGINT NOT NULL,
     PRIMARY KEY (tenant, account, hour_ms, direction)
 );
 CREATE INDEX health_ending_by_hour ON health_ending (hour_ms);

@@ -34,6 +34,8 @@ CREATE TABLE health_ending (
     unheard     INTEGER NOT NULL,
     -- callbacks that were fired before the one that told the ending, and never arrived
     gaps        INTEGER NOT NULL,
+    -- the legs of which some are missing
+    gap_legs    INTEGER NOT NULL,
     PRIMARY KEY (tenant, account, hour_ms, direction)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX health_ending_by_hour ON health_ending (hour_ms);

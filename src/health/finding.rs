@@ -1,7 +1,10 @@
 //! What the figures of an account mean, and exactly what to change: pure, so that each sentence can be tested.
 
-use super::fix::{RETRIED, ending_fix};
-use crate::domain::words;
+use super::fix::ending_fix;
+use crate::{
+    domain::words,
+    twilio::{callback_url::OVERRIDES as RETRIED, door::Door},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +15,8 @@ words! {
         NoEndingCallbacks = "no-ending-callbacks",
         /// Callbacks were fired and did not arrive.
         SequenceGaps = "sequence-gaps",
+        /// Deliveries were refused and wait in quarantine.
+        Refused = "refused",
         /// Nothing has come from the account at all.
         NothingReceived = "nothing-received",
         /// Many callbacks are overtaken by later ones.
@@ -54,7 +59,9 @@ pub struct CallbackFigures {
     /// Where they are sent to: the door's address as the provider sees it, without a query; only its path if no public URL is set.
     #[schema(example = "https://calls.example.com/webhooks/twilio/status")]
     pub url: String,
-    /// How many came. Of one call the first 20 repetitions are counted, like those its timeline shows.
+    /// How many came that left a step in a call's timeline. Deliveries that say nothing of a call's state leave none and
+    /// are not counted: those of the Debugger, and most of recordings, of machine detection and of requests for TwiML. Of
+    /// one call the first 20 repetitions are counted, like those its timeline shows.
     #[schema(example = 1200)]
     pub received: i64,
     /// Of these: how many said what was known already.
@@ -83,6 +90,9 @@ pub struct EndingFigures {
     /// Callbacks that were fired before the one that told the ending, and did not arrive within a minute.
     #[schema(example = 1)]
     pub gaps: i64,
+    /// The legs of which some did not.
+    #[schema(example = 1)]
+    pub gap_legs: i64,
     /// Of those not called back: another webhook told the ending, such as the action of `<Dial>`.
     #[schema(example = 1)]
     pub elsewhere: i64,
@@ -104,18 +114,30 @@ pub struct Figures<'a> {
     pub callbacks: &'a [CallbackFigures],
     /// By direction.
     pub endings: &'a [EndingFigures],
+    /// What was refused.
+    pub refusals: Refusals<'a>,
     /// The address of the door for status callbacks.
     pub status_url: &'a str,
+}
+
+/// What is in quarantine of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusals<'a> {
+    /// The provider account.
+    pub account: &'a str,
+    /// How many deliveries.
+    pub count: i64,
 }
 
 /// What the figures say, what asks for something first.
 pub fn findings(figures: Figures<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         figures.endings.iter().filter_map(|e| no_ending_callbacks(e, figures.status_url)).collect();
+    found.extend(refused(figures.refusals));
     found.extend(nothing_received(figures));
     found.extend(figures.endings.iter().filter_map(|e| sequence_gaps(e, figures.status_url)));
     // An event stream says again what callbacks said, in any order: that is how it is meant.
-    let doors = || figures.callbacks.iter().filter(|c| !c.url.ends_with(EVENTS_PATH));
+    let doors = || figures.callbacks.iter().filter(|c| !c.url.ends_with(Door::Events.path()));
     found.extend(doors().filter_map(many_late));
     found.extend(doors().filter_map(many_repeated));
     found
@@ -159,13 +181,26 @@ fn sequence_gaps(e: &EndingFigures, url: &str) -> Option<Finding> {
         direction: Some(e.direction.clone()),
         what: format!(
             "{} callbacks about {} legs ({}) were fired by Twilio and did not arrive",
-            e.gaps, e.called_back, e.direction
+            e.gaps, e.gap_legs, e.direction
         ),
         fix: format!(
             "Twilio tries a callback again once, and only if it could not connect, unless the URL says otherwise: end every \
              callback URL in {RETRIED}, such as {url}{RETRIED}. The Twilio Debugger says why they failed: 11200 (not reached), 15002 \
              (answers were slow, so callbacks expired in Twilio's queue), 15003 (an error was answered); look at what was restarting, or in front of the \
              gateway, at those times"
+        ),
+    })
+}
+
+fn refused(Refusals { account, count }: Refusals<'_>) -> Option<Finding> {
+    (count > 0).then(|| Finding {
+        kind: FindingKind::Refused,
+        weight: Weight::Action,
+        direction: None,
+        what: format!("{count} are quarantined: onhook quarantine list --account {account}"),
+        fix: format!(
+            "`onhook quarantine explain` names the mistake of each. Mend it, then `onhook quarantine redrive --account \
+             {account}` applies what verifies; drop what is not Twilio's"
         ),
     })
 }
@@ -181,7 +216,9 @@ fn nothing_received(figures: Figures<'_>) -> Option<Finding> {
         kind: FindingKind::NothingReceived,
         weight,
         direction: None,
-        what: format!("no callback of this account was taken, and {known} of its calls are known"),
+        what: format!(
+            "no callback of this account that speaks of a call's state was taken, and {known} of its calls are known"
+        ),
         fix: format!(
             "if calls were made: check that Twilio is told {}{RETRIED} and that it can be reached from outside, look in the \
              log for refused signatures of this account (a wrong auth token, or a public URL that differs from the one \
@@ -228,7 +265,6 @@ const fn is_below(part: i64, whole: i64, percent: i64) -> bool {
     part.saturating_mul(100) < whole.saturating_mul(percent)
 }
 
-const EVENTS_PATH: &str = "/webhooks/twilio/events";
 /// Fewer legs without an ending may be an accident, such as calls that were canceled while they were queued: of those
 /// Twilio tells nothing.
 pub const MISSING_MIN: i64 = 5;
@@ -259,6 +295,7 @@ mod tests {
             called_back,
             not_called_back: elsewhere,
             gaps: 0,
+            gap_legs: 0,
             elsewhere,
             reconciled: 0,
             unheard: 0,
@@ -272,7 +309,7 @@ mod tests {
     }
 
     fn judged(callbacks: &[CallbackFigures], endings: &[EndingFigures]) -> Vec<Finding> {
-        findings(Figures { callbacks, endings, status_url: URL })
+        findings(Figures { callbacks, endings, refusals: Refusals { account: "AC1", count: 0 }, status_url: URL })
     }
 
     fn kinds(found: &[Finding]) -> Vec<(FindingKind, Weight)> {
@@ -338,11 +375,13 @@ mod tests {
 
     #[test]
     fn gaps_ask_for_retries_and_the_rest_is_good_to_know() {
-        let gaps = |n, told| judged(&[came(9, 0, 0)], &[EndingFigures { gaps: n, ..ended("outbound-api", told, 0) }]);
+        let legs = |n, told| EndingFigures { gaps: n, gap_legs: n / 2, ..ended("outbound-api", told, 0) };
+        let gaps = |n, told| judged(&[came(9, 0, 0)], &[legs(n, told)]);
         assert_eq!(kinds(&gaps(GAPS_MIN - 1, 9)), []);
         assert_eq!(kinds(&gaps(5, 1_000)), []);
         let found = gaps(12, 1_000);
         assert_eq!(kinds(&found), [(FindingKind::SequenceGaps, Weight::Action)]);
+        assert!(found[0].what.starts_with("12 callbacks about 6 legs"), "{}", found[0].what);
         assert!(found[0].fix.contains("#rc=5&rp=all") && found[0].fix.contains("15003"), "{}", found[0].fix);
         let noted = judged(&[came(100, 20, 20)], &[]);
         let expected = [(FindingKind::ManyLate, Weight::Note), (FindingKind::ManyRepeated, Weight::Note)];

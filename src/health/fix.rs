@@ -1,6 +1,6 @@
 //! Where Twilio is told the address of a callback, word for word: what to write where.
 
-use crate::domain::state::Direction;
+use crate::{domain::state::Direction, twilio::callback_url::OVERRIDES as RETRIED};
 
 /// Where Twilio is told the URL, by direction. Twilio's documentation: `voice/twiml/dial`, `voice/twiml/number`,
 /// `voice/api/call-resource`, `phone-numbers/api/incomingphonenumber-resource`.
@@ -48,6 +48,3 @@ fn inbound_fix(url: &str) -> String {
          ignored: set the status callback URL of the App"
     )
 }
-
-/// Ends every callback URL: up to five more attempts, for every kind of failure. Twilio's documentation: `usage/webhooks/webhooks-connection-overrides`.
-pub const RETRIED: &str = "#rc=5&rp=all";

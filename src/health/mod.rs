@@ -10,8 +10,7 @@ mod fix;
 mod report;
 mod tally;
 
-pub use finding::{CallbackFigures, EndingFigures, Figures, Finding, FindingKind, Weight, findings};
-pub use fix::RETRIED;
+pub use finding::{CallbackFigures, EndingFigures, Figures, Finding, FindingKind, Refusals, Weight, findings};
 pub use report::{AccountHealth, Window, report};
 pub use tally::{ENDING_SOURCES, UNKNOWN_DIRECTION};
 
@@ -19,7 +18,7 @@ use crate::{
     clock::SharedClock,
     domain::{
         ending::KNOWN_WITHIN_MS,
-        time::{DAY, HOUR, MINUTE, Millis, SECOND},
+        time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339},
     },
     store::{
         Db, StoreError,
@@ -99,8 +98,23 @@ impl Health {
         let now_ms = self.clock.now_ms();
         let from = health::cursor(&self.db).await?;
         let mut entries = journal::list_after(&self.db, from, ENTRIES_MAX).await?;
-        let settled = entries.iter().take_while(|entry| entry.at_ms <= now_ms.saturating_sub(LAG_MS)).count();
+        // One that is far in the future was written while a clock was wrong. It is counted as if it were old: waiting for
+        // its time would hold up all that follows.
+        let is_future = |at_ms: Millis| at_ms > now_ms.saturating_add(AHEAD_MS);
+        let is_settled = |at_ms: Millis| at_ms <= now_ms.saturating_sub(LAG_MS) || is_future(at_ms);
+        let settled = entries.iter().take_while(|entry| is_settled(entry.at_ms)).count();
         entries.truncate(settled);
+        let future = entries.iter().filter(|entry| is_future(entry.at_ms));
+        if let Some(entry) = future.clone().max_by_key(|entry| entry.at_ms) {
+            tracing::warn!(
+                entries = future.count(),
+                seq = entry.seq,
+                at = rfc3339(entry.at_ms),
+                now = rfc3339(now_ms),
+                "entries of the journal are from the future: the clock of a node is or was wrong; they are counted now, in the \
+                 hours they name. Compare the clocks of the nodes (`onhook doctor`)"
+            );
+        }
         let Some(last) = entries.last() else { return Ok(Pass::Nothing) };
         let tally = tally::tally(&self.db, &entries, now_ms.saturating_sub(KEPT_MS)).await?;
 
@@ -164,6 +178,8 @@ pub const KEPT_MS: Millis = 30 * DAY;
 /// How old an entry is when it is counted: what came within the minute after it is visible then, also if its
 /// transaction took long.
 pub const LAG_MS: Millis = KNOWN_WITHIN_MS + 10 * SECOND;
+/// How far an entry may be in the future, by clocks that differ, and still be waited for.
+pub const AHEAD_MS: Millis = 5 * MINUTE;
 /// How old an entry that is not counted may be before a report says so: a pass may just not have come yet.
 pub const BEHIND_MS: Millis = LAG_MS + MINUTE;
 /// How long after its due time a live call counts as silent: nobody would have heard of an ordinary one meanwhile.

@@ -2,7 +2,7 @@
 
 use super::{
     BEHIND_MS, SILENT_AFTER_MS, SILENT_LOOKED_MAX,
-    finding::{self, CallbackFigures, EndingFigures, Figures, Finding, Weight},
+    finding::{self, CallbackFigures, EndingFigures, Figures, Finding, Refusals, Weight},
     tally::{UNKNOWN_DIRECTION, hour},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         health::{self, CallbackSum, EndingSum},
         journal,
     },
+    twilio::door::Door,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
@@ -40,6 +41,9 @@ pub struct AccountHealth {
     pub callbacks: Vec<CallbackFigures>,
     /// By direction, in the hour in which the legs ended.
     pub endings: Vec<EndingFigures>,
+    /// How many of its deliveries were refused and are in quarantine now, whatever the window: `GET /v1/quarantine`.
+    #[schema(example = 0)]
+    pub refused: i64,
     /// What the figures say, what asks for something first.
     pub findings: Vec<Finding>,
 }
@@ -91,6 +95,7 @@ pub async fn report(
     let endings = health::list_endings(db, tenant, account, from_ms).await?;
     let due_ms = (from_ms, now_ms.saturating_sub(SILENT_AFTER_MS));
     let silent = health::list_silent(db, tenant, account, due_ms, SILENT_LOOKED_MAX).await?;
+    let refused = health::count_refused(db, tenant, account).await?;
 
     let callbacks: Vec<CallbackFigures> = callbacks.into_iter().map(|sum| callback(sum, public_url)).collect();
     let mut by_direction: BTreeMap<String, EndingFigures> =
@@ -101,11 +106,22 @@ pub async fn report(
         by_direction.entry(direction.to_owned()).or_insert_with(none).silent += row.calls;
     }
     let endings: Vec<EndingFigures> = by_direction.into_values().collect();
-    let status_url = door_url(public_url.or(place_holder().as_ref()), STATUS_SOURCE);
-    let findings = finding::findings(Figures { callbacks: &callbacks, endings: &endings, status_url: &status_url });
+    let status_url = door_url(public_url.or(place_holder().as_ref()), Door::Status.as_str());
+    let refusals = Refusals { account, count: refused };
+    let findings =
+        finding::findings(Figures { callbacks: &callbacks, endings: &endings, refusals, status_url: &status_url });
     let behind_since = behind_since(db, now_ms).await?.map(rfc3339);
     let (account, since) = (account.to_owned(), rfc3339(from_ms));
-    Ok(AccountHealth { account, window: window.text.clone(), since, behind_since, callbacks, endings, findings })
+    Ok(AccountHealth {
+        account,
+        window: window.text.clone(),
+        since,
+        behind_since,
+        callbacks,
+        endings,
+        refused,
+        findings,
+    })
 }
 
 /// When the oldest entry was written that should be counted and is not.
@@ -136,6 +152,7 @@ fn ending(sum: EndingSum) -> EndingFigures {
         called_back,
         not_called_back: elsewhere + reconciled + unheard,
         gaps: sum.gaps,
+        gap_legs: sum.gap_legs,
         elsewhere,
         reconciled,
         unheard,
@@ -146,15 +163,16 @@ fn ending(sum: EndingSum) -> EndingFigures {
 /// Where a door is, as the provider sees it.
 fn door_url(public_url: Option<&Url>, source: &str) -> String {
     let base = public_url.map(|url| url.as_str().trim_end_matches('/')).unwrap_or_default();
-    format!("{base}/webhooks/{source}")
+    match source.parse::<Door>() {
+        Ok(door) => format!("{base}{}", door.path()),
+        Err(_) => format!("{base}/webhooks/{source}"),
+    }
 }
 
 /// What a fix names while no public URL is set; whoever reads it sees at once that it must be replaced.
 fn place_holder() -> Option<Url> {
     Url::parse("https://your-public-host").ok()
 }
-
-const STATUS_SOURCE: &str = "twilio/status";
 
 #[cfg(test)]
 mod tests {

@@ -252,6 +252,7 @@ impl Tally {
             reconciled: 0,
             unheard: 0,
             gaps: 0,
+            gap_legs: 0,
         });
         let mut add = |known: KnownBy, n: i64| match known {
             KnownBy::Callback => tally.called_back += n,
@@ -268,6 +269,7 @@ impl Tally {
             }
         }
         tally.gaps += gaps;
+        tally.gap_legs += i64::from(gaps > 0);
         self.counts.gaps += gaps;
     }
 }

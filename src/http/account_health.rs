@@ -28,7 +28,8 @@ pub(super) struct Asked {
 ///
 /// The figures are counted a little more than a minute after the fact. A leg counts in the hour in which it ended first,
 /// by what had been said a minute later; a status callback that comes after that moves it to `called_back`. Of one call
-/// the first 20 repetitions are counted.
+/// the first 20 repetitions are counted. `received` counts deliveries that left a step in a call's timeline; those that say
+/// nothing of a call's state are not in it. `refused` is what is in quarantine now.
 #[utoipa::path(get, path = "/v1/accounts/{id}/health", tag = "accounts", security(("key" = ["admin"])),
     params(("id" = String, Path, description = "The provider account: a Twilio AccountSid"), Asked),
     responses(

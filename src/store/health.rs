@@ -50,6 +50,8 @@ pub struct EndingTally {
     pub unheard: i64,
     /// Callbacks that were fired before the one that told the ending, and did not arrive.
     pub gaps: i64,
+    /// The legs of which some did not.
+    pub gap_legs: i64,
 }
 
 /// The sums of one door.
@@ -73,6 +75,7 @@ pub struct EndingSum {
     pub reconciled: i64,
     pub unheard: i64,
     pub gaps: i64,
+    pub gap_legs: i64,
 }
 
 /// Live calls of one direction of which no status callback has come.
@@ -224,6 +227,12 @@ pub async fn list_endings(
     LIST_ENDINGS.query().bind(tenant).bind(account).bind(from_ms).fetch_all(on).await
 }
 
+/// How many deliveries of an account are in quarantine, also those that came before the account was known here.
+pub async fn count_refused(on: impl Into<On<'_>>, tenant: &str, account: &str) -> Result<i64, StoreError> {
+    let (refused,): (i64,) = COUNT_REFUSED.query().bind(tenant).bind(account).fetch_one(on).await?;
+    Ok(refused)
+}
+
 /// The live calls of an account that became due within `due_ms` and of which no status callback has come, by direction.
 /// Of all calls that became due then, the `limit` latest are looked at.
 pub async fn list_silent(
@@ -269,7 +278,8 @@ columns!(callback_columns of CallbackTally {
     tenant text, account text, hour_ms int, source text, received int, repeated int, late int, last_received_ms int
 });
 columns!(ending_columns of EndingTally {
-    tenant text, account text, hour_ms int, direction text, called_back int, elsewhere int, reconciled int, unheard int, gaps int
+    tenant text, account text, hour_ms int, direction text, called_back int, elsewhere int, reconciled int, unheard int, gaps int,
+    gap_legs int
 });
 columns!(subject_columns of SubjectKey { tenant text, subject text });
 columns!(leg_row_columns of LegRow {
@@ -306,7 +316,8 @@ statements! {
          SET called_back = health_ending.called_back + excluded.called_back,
              elsewhere = health_ending.elsewhere + excluded.elsewhere,
              reconciled = health_ending.reconciled + excluded.reconciled,
-             unheard = health_ending.unheard + excluded.unheard, gaps = health_ending.gaps + excluded.gaps");
+             unheard = health_ending.unheard + excluded.unheard, gaps = health_ending.gaps + excluded.gaps,
+             gap_legs = health_ending.gap_legs + excluded.gap_legs");
     LIST_LEGS = lookup(subject_columns in "call" as leg_row_columns: "c.tenant = k.tenant AND c.id = k.subject");
     LIST_ENDING_ENTRIES = lookup(subject_columns in "journal" as entry_columns:
         "c.tenant = k.tenant AND c.subject = k.subject AND c.kind = 'call' AND c.what LIKE '%\"claim\":\"ended\"%'");
@@ -320,8 +331,11 @@ statements! {
         FROM health_callback WHERE tenant = $1 AND account = $2 AND hour_ms >= $3 GROUP BY source ORDER BY source");
     LIST_ENDINGS = both("SELECT direction, CAST(sum(called_back) AS BIGINT) AS called_back,
             CAST(sum(elsewhere) AS BIGINT) AS elsewhere, CAST(sum(reconciled) AS BIGINT) AS reconciled,
-            CAST(sum(unheard) AS BIGINT) AS unheard, CAST(sum(gaps) AS BIGINT) AS gaps
+            CAST(sum(unheard) AS BIGINT) AS unheard, CAST(sum(gaps) AS BIGINT) AS gaps,
+            CAST(sum(gap_legs) AS BIGINT) AS gap_legs
         FROM health_ending WHERE tenant = $1 AND account = $2 AND hour_ms >= $3 GROUP BY direction ORDER BY direction");
+    COUNT_REFUSED = both("SELECT CAST(count(*) AS BIGINT) FROM quarantine
+        WHERE account = $2 AND (tenant = $1 OR tenant IS NULL)");
     LIST_SILENT = both("SELECT coalesce(c.direction, '') AS direction, CAST(count(*) AS BIGINT) AS calls FROM ", silent!(),
         " AND c.tenant = $4 AND c.account = $5 GROUP BY coalesce(c.direction, '') ORDER BY coalesce(c.direction, '')");
     LIST_SUSPECTS = both("SELECT tenant, account FROM health_ending WHERE hour_ms >= $1 GROUP BY tenant, account

@@ -8,7 +8,7 @@ use crate::{
     domain::time::{SECOND, rfc3339},
     double::{Account, Application, Caller, Double, Fate, Hook, Line, Setup, Shared, Voice, courier::Courier},
     story::Lead,
-    twilio::STATUS_PATH,
+    twilio::{STATUS_PATH, callback_url::OVERRIDES},
 };
 use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -99,9 +99,9 @@ fn twilio(public: &str, token: &SecretString) -> Double {
         account_sid: ACCOUNT_SID.to_owned(),
         friendly_name: "softphone".to_owned(),
         hooks: Voice {
-            voice: Some(Hook::post(format!("{public}/webhooks/twilio/voice?lead_id=lead-zoe&user_id=ann#rc=5&rp=all"))),
+            voice: Some(Hook::post(format!("{public}/webhooks/twilio/voice?lead_id=lead-zoe&user_id=ann{OVERRIDES}"))),
             fallback: None,
-            status_callback: Some(Hook::post(format!("{public}{STATUS_PATH}#rc=5&rp=all"))),
+            status_callback: Some(Hook::post(format!("{public}{STATUS_PATH}{OVERRIDES}"))),
         },
     });
     double.expect_fate(CUSTOMER, Fate::Answered { talk_s: TALK_SECONDS });

@@ -9,7 +9,7 @@ use super::{
     exit::{Exit, Stop},
     identity::{Identity, Settled},
     out::{Out, Tone},
-    replay, send, serve,
+    replay, send, serve, tokens,
 };
 use crate::{
     clock::{Clock, SharedClock, SystemClock},
@@ -19,7 +19,7 @@ use crate::{
         courier::{Courier, WhenIdle},
         server,
     },
-    twilio::STATUS_PATH,
+    twilio::{STATUS_PATH, callback_url::OVERRIDES},
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -188,7 +188,7 @@ impl Simulate {
         let setup = Setup { calls_per_second: QUEUE_PER_SECOND, faults, salt: drawn.salt(), ..Setup::default() };
         let mut double = Double::new(setup, drawn.seed);
         double.add_account(Account::new(account, token.expose_secret()));
-        let status = format!("{public}{STATUS_PATH}#rc=5&rp=all");
+        let status = format!("{public}{STATUS_PATH}{OVERRIDES}");
         let begin_ms = clock.now_ms();
         for n in 0..self.calls {
             #[expect(clippy::cast_possible_truncation, reason = "less than `SPAN_MAX_MS`")]
@@ -216,7 +216,7 @@ impl Simulate {
 
     fn key(&self, configured: Option<SecretString>) -> Result<SecretString> {
         if let Some(path) = &self.key_file {
-            let text = std::fs::read_to_string(path).with_context(|| format!("read the key in {}", path.display()))?;
+            let text = std::fs::read_to_string(path).map_err(|error| tokens::unreadable(path, &error))?;
             return Ok(SecretString::from(text.trim()));
         }
         configured.ok_or_else(|| {

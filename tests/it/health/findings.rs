@@ -23,6 +23,7 @@ on_both_gateways!(
     a_story_without_faults_has_no_finding,
     repetitions_and_late_ones_are_counted,
     a_gap_is_found_unless_it_is_filled_in_time,
+    what_was_refused_asks_for_something,
     legs_that_only_the_dial_action_ends_name_the_attribute,
     a_delivery_about_two_legs_counts_once,
     a_late_callback_moves_the_leg,
@@ -50,7 +51,7 @@ async fn a_story_without_faults_has_no_finding(gateway: Gateway) {
     assert_eq!(shown["callbacks"], came);
     for direction in ["outbound-api", "outbound-dial", "inbound"] {
         let expected = json!({
-            "direction": direction, "called_back": 6, "not_called_back": 0, "gaps": 0,
+            "direction": direction, "called_back": 6, "not_called_back": 0, "gaps": 0, "gap_legs": 0,
             "elsewhere": 0, "reconciled": 0, "unheard": 0, "silent": 0,
         });
         assert_eq!(endings(&shown, direction), expected);
@@ -98,9 +99,31 @@ async fn a_gap_is_found_unless_it_is_filled_in_time(gateway: Gateway) {
     settle(&gateway).await;
     let shown = health(&gateway).await;
     assert_eq!(endings(&shown, "outbound-api")["gaps"], 6);
+    assert_eq!(endings(&shown, "outbound-api")["gap_legs"], 3, "the third had all of its callbacks");
+    assert!(shown["findings"][0]["what"].as_str().unwrap().starts_with("6 callbacks about 3 legs"), "{shown}");
     assert_eq!(kinds(&shown), ["sequence-gaps"]);
     assert!(shown["findings"][0]["fix"].as_str().unwrap().contains("#rc=5&rp=all"), "{shown}");
     assert!(has_metric(&gateway, "onhook_callback_gaps_total 6"));
+}
+
+async fn what_was_refused_asks_for_something(gateway: Gateway) {
+    whole_call(&gateway, &sid(1), "outbound-api").await;
+    settle(&gateway).await;
+    assert_eq!(health(&gateway).await["refused"], 0);
+    let body = format!("AccountSid={ACCOUNT}&CallSid={}&CallStatus=completed", sid(1));
+    let request = gateway.client.post(format!("{}/webhooks/twilio/status", gateway.address));
+    let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+    let request = request.header("X-Twilio-Signature", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=").body(body);
+    assert_eq!(request.send().await.unwrap().status(), 403);
+    let mut shown = health(&gateway).await;
+    while shown["refused"] == 0 {
+        tokio::task::yield_now().await;
+        shown = health(&gateway).await;
+    }
+    assert_eq!((&shown["refused"], kinds(&shown)), (&json!(1), vec!["refused"]));
+    let finding = &shown["findings"][0];
+    let what = format!("1 are quarantined: onhook quarantine list --account {ACCOUNT}");
+    assert_eq!((&finding["what"], &finding["weight"]), (&json!(what), &json!("action")));
 }
 
 /// An inbound call that is put through. Twilio tells how the dialed leg ended to the action of `<Dial>` only, and the
@@ -190,7 +213,7 @@ async fn a_late_callback_moves_the_leg(gateway: Gateway) {
     }
     let shown = endings(&health(&gateway).await, "outbound-dial");
     let expected = json!({
-        "direction": "outbound-dial", "called_back": 1, "not_called_back": 0, "gaps": 1,
+        "direction": "outbound-dial", "called_back": 1, "not_called_back": 0, "gaps": 1, "gap_legs": 1,
         "elsewhere": 0, "reconciled": 0, "unheard": 0, "silent": 0,
     });
     assert_eq!(shown, expected);

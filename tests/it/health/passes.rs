@@ -24,6 +24,7 @@ on_both!(
     what_is_young_is_left_for_later,
     racing_followers_count_each_entry_once,
     what_cannot_be_read_does_not_hold_up_the_rest,
+    an_entry_of_the_future_does_not_hold_up_the_rest,
     old_figures_are_forgotten,
     the_command_line_shows_the_same,
 );
@@ -107,6 +108,24 @@ async fn what_cannot_be_read_does_not_hold_up_the_rest(at: TestDatabase) {
     journal::append(&mut tx, &[garbage("call_1", "{}"), garbage("call_2", "no JSON \"claim\":\"ended\"")])
         .await
         .unwrap();
+    tx.commit().await.unwrap();
+    whole_call(&gateway, &sid(1), "inbound").await;
+    settle(&gateway).await;
+    assert_eq!(endings(&health(&gateway).await, "inbound")["called_back"], 1);
+}
+
+/// The clock of a node was wrong for a while.
+async fn an_entry_of_the_future_does_not_hold_up_the_rest(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    let mut tx = at.db.begin().await.unwrap();
+    let of = |at_ms: i64| NewEntry {
+        tenant: "default".into(),
+        kind: CALL,
+        subject: "call_1".into(),
+        at_ms,
+        what: "{}".into(),
+    };
+    journal::append(&mut tx, &[of(START_MS + 40 * 365 * 86_400_000)]).await.unwrap();
     tx.commit().await.unwrap();
     whole_call(&gateway, &sid(1), "inbound").await;
     settle(&gateway).await;

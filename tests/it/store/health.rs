@@ -7,6 +7,7 @@ use onhook::store::{
     deliveries::{self, APPLIED, DeliveryKey, DeliveryRow},
     health::{self, Advanced, CallbackTally, EndingTally, LegRow, Silent, SubjectKey, Suspect},
     journal::{self, CALL, LEAD, NewEntry},
+    quarantine::{self, QuarantineRow},
     signals::{self, SignalRow},
 };
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ on_both! {
     silent_calls_are_those_that_no_callback_spoke_of,
     what_counting_looks_up_is_found_in_sets,
     old_figures_go_in_pieces,
+    refused_deliveries_of_an_account_are_counted,
 }
 
 const HOUR: i64 = 3_600_000;
@@ -47,6 +49,7 @@ fn endings(account: &str, hour: i64, direction: &str, elsewhere: i64) -> EndingT
         reconciled: 2,
         unheard: 3,
         gaps: 4,
+        gap_legs: 2,
     }
 }
 
@@ -151,8 +154,14 @@ async fn figures_add_up_by_door_and_direction(at: TestDatabase) {
     assert_eq!(sums(2).await, [dial, ("twilio/status".to_owned(), 8, 2, 4, 2 * HOUR + 7)]);
     assert_eq!(sums(3).await, []);
 
-    let correction =
-        EndingTally { called_back: 1, reconciled: -1, unheard: 0, gaps: 0, ..endings("AC1", 1, "outbound-dial", 0) };
+    let correction = EndingTally {
+        called_back: 1,
+        reconciled: -1,
+        unheard: 0,
+        gaps: 0,
+        gap_legs: 0,
+        ..endings("AC1", 1, "outbound-dial", 0)
+    };
     commit!(at, |tx| health::add_endings(
         tx,
         &[endings("AC1", 1, "outbound-dial", 1), endings("AC1", 1, "inbound", 0)]
@@ -160,9 +169,10 @@ async fn figures_add_up_by_door_and_direction(at: TestDatabase) {
     commit!(at, |tx| health::add_endings(tx, &[correction, endings("AC1", 2, "inbound", 5)]));
     commit!(at, |tx| health::add_endings(tx, &[]));
     let sums = health::list_endings(&at.db, "acme", "AC1", HOUR).await.unwrap();
-    let row =
-        |s: &health::EndingSum| (s.direction.clone(), s.called_back, s.elsewhere, s.reconciled, s.unheard, s.gaps);
-    let expected = [("inbound".to_owned(), 20, 5, 4, 6, 8), ("outbound-dial".to_owned(), 11, 1, 1, 3, 4)];
+    let row = |s: &health::EndingSum| {
+        (s.direction.clone(), s.called_back, s.elsewhere, s.reconciled, s.unheard, s.gaps, s.gap_legs)
+    };
+    let expected = [("inbound".to_owned(), 20, 5, 4, 6, 8, 4), ("outbound-dial".to_owned(), 11, 1, 1, 3, 4, 2)];
     assert_eq!(sums.iter().map(row).collect::<Vec<_>>(), expected);
     assert_eq!(health::list_endings(&at.db, "acme", "AC2", 0).await.unwrap(), []);
 }
@@ -278,4 +288,36 @@ async fn old_figures_go_in_pieces(at: TestDatabase) {
     assert_eq!(commit!(at, |tx| health::delete_older(tx, 3 * HOUR, 9)), 0);
     assert_eq!(health::list_callbacks(&at.db, "acme", "AC1", 0).await.unwrap()[0].received, 1);
     assert_eq!(health::list_endings(&at.db, "acme", "AC1", 0).await.unwrap()[0].called_back, 10);
+}
+
+async fn refused_deliveries_of_an_account_are_counted(at: TestDatabase) {
+    let row = |id: &str, tenant: Option<&str>, account: &str| QuarantineRow {
+        id: id.into(),
+        tenant: tenant.map(str::to_owned),
+        account: Some(account.into()),
+        source: "twilio/status".into(),
+        method: "POST".into(),
+        path_and_query: "/webhooks/twilio/status".into(),
+        host: None,
+        content_type: None,
+        signature: None,
+        body: Vec::new(),
+        client: None,
+        verified: false,
+        reason: "signature-mismatch".into(),
+        detail: String::new(),
+        received_ms: 1,
+        last_ms: 1,
+        times: 1,
+        bytes: 1,
+    };
+    let rows = [
+        row("qua_1", Some("acme"), "AC1"),
+        row("qua_2", None, "AC1"),
+        row("qua_3", Some("acme"), "AC2"),
+        row("qua_4", Some("other"), "AC1"),
+    ];
+    commit!(at, |tx| quarantine::keep(tx, &rows));
+    assert_eq!(health::count_refused(&at.db, "acme", "AC1").await.unwrap(), 2, "also what came before it was known");
+    assert_eq!(health::count_refused(&at.db, "acme", "AC3").await.unwrap(), 0);
 }
