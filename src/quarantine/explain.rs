@@ -44,7 +44,7 @@ impl Redrive<'_> {
         let of_signature =
             matches!(reason, Reason::SignatureMismatch | Reason::SignatureMalformed | Reason::BodyHashMismatch);
         // What proves an event is of its whole batch, which is not here.
-        let alone = of_signature && row.entry;
+        let alone = row.entry && (of_signature || reason == Reason::SignatureMissing);
         let diagnosis = if of_signature && !alone { self.diagnose(row).await? } else { None };
         let (mut what, mut next) = (what(reason, &detail), self.next(reason, row).await?);
         if alone {

@@ -51,7 +51,7 @@ async fn an_entry_stays_an_entry_whatever_became_of_it(at: TestDatabase) {
     let clock = ManualClock::new(START_MS);
     let gateway = Gateway::with_clock(&at.place, &[], clock.clone()).await;
     assert_eq!(send(&gateway, TOKEN, &[event(ACCOUNT, 1, "ringing"), event(OTHER, 2, "ringing")]).await, 204);
-    assert_eq!(redrive(&gateway, json!({"all": true})).await["rows"][0]["reason"], "bad-entry");
+    assert_eq!(redrive(&gateway, json!({"all": true})).await["rows"][0]["reason"], "unknown-account");
     gateway.stop().await;
     // The account of the sink is not there for a while: the row is refused for another reason.
     let without = Gateway::with_clock(&at.place, &[("TWILIO_ACCOUNT_SID", OTHER)], clock.clone()).await;

@@ -304,6 +304,7 @@ async fn refused_deliveries_of_an_account_are_counted(at: TestDatabase) {
         body: Vec::new(),
         client: None,
         verified: false,
+        entry: false,
         reason: "signature-mismatch".into(),
         detail: String::new(),
         received_ms: 1,

@@ -30,8 +30,9 @@ async fn rows(gateway: &Gateway, filter: &str) -> Vec<Value> {
     gateway.get(&format!("/v1/quarantine?{filter}")).await["data"].as_array().unwrap().clone()
 }
 
-async fn redriven(gateway: &Gateway) -> Value {
-    gateway.ask(reqwest::Method::POST, "/v1/quarantine/redrive", Some(json!({"all": true}))).await.1
+async fn redriven(gateway: &Gateway, unverified: bool) -> Value {
+    let body = json!({"all": true, "unverified": unverified});
+    gateway.ask(reqwest::Method::POST, "/v1/quarantine/redrive", Some(body)).await.1
 }
 
 /// Whoever may say anything for one account that is being rolled out says nothing for the others of its tenant.
@@ -61,7 +62,7 @@ async fn an_unverified_batch_speaks_only_for_accounts_in_observe(gateway: Gatewa
     set(ACCOUNT, "enforce").await;
     assert_eq!(send(3).await, 403);
     set(ACCOUNT, "observe").await;
-    let done = redriven(&gateway).await;
+    let done = redriven(&gateway, true).await;
     assert_eq!((&done["applied"], &done["stayed"]), (&json!(1), &json!(1)), "{done}");
     assert!(known(3).await && !known(4).await && !known(2).await);
     let aside = rows(&gateway, &format!("account={OTHER}&reason=signature-mismatch")).await;
@@ -70,7 +71,7 @@ async fn an_unverified_batch_speaks_only_for_accounts_in_observe(gateway: Gatewa
     let full = gateway.get(&format!("/v1/quarantine/{id}")).await;
     assert!(full.to_string().contains(&format!("onhook accounts verify {OTHER} observe")), "{full}");
     set(OTHER, "observe").await;
-    assert_eq!(redriven(&gateway).await["applied"], 2);
+    assert_eq!(redriven(&gateway, true).await["applied"], 2);
     assert_eq!(gateway.get(&format!("/v1/calls/{}", sid(4))).await["verified"], false);
 }
 
@@ -80,10 +81,10 @@ async fn an_event_of_an_unknown_account_is_kept_under_its_own(gateway: Gateway) 
     assert_eq!((aside.len(), &aside[0]["reason"]), (1, &json!("unknown-account")), "{aside:?}");
     let full = gateway.get(&format!("/v1/quarantine/{}", aside[0]["id"].as_str().unwrap())).await;
     assert!(full.to_string().contains(&format!("onhook accounts add --sid {OTHER}")), "{full}");
-    assert_eq!(redriven(&gateway).await["stayed"], 1);
+    assert_eq!(redriven(&gateway, false).await["stayed"], 1);
     let account = json!({"sid": OTHER, "token": "its-own"});
     assert_eq!(gateway.ask(reqwest::Method::POST, "/v1/accounts", Some(account)).await.0, 201);
-    assert_eq!(redriven(&gateway).await["applied"], 1);
+    assert_eq!(redriven(&gateway, false).await["applied"], 1);
     let call = gateway.get(&format!("/v1/calls/{CALL}")).await;
     assert_eq!((&call["account"], &call["verified"]), (&json!(OTHER), &json!(true)), "{call}");
 }
@@ -96,7 +97,7 @@ async fn a_body_that_is_no_batch_is_kept_if_it_verifies(gateway: Gateway) {
     assert_eq!((kept.len(), &kept[0]["reason"]), (1, &json!("unreadable")), "{kept:?}");
     let full = gateway.get(&format!("/v1/quarantine/{}", kept[0]["id"].as_str().unwrap())).await;
     assert_eq!(full["body"].as_str().unwrap().as_bytes(), cut);
-    assert_eq!(redriven(&gateway).await["stayed"], 1);
+    assert_eq!(redriven(&gateway, false).await["stayed"], 1);
 }
 
 /// What can be taken later must not be lost: 204 is said of it only once the quarantine has it.
