@@ -160,7 +160,7 @@ impl<'a> Batch<'a> {
         };
         let delivery = Some(received.row());
         let Said { signals, ask, .. } = said;
-        Submission { tenant: owner.tenant.clone(), provider: "twilio", delivery, signals, ask }
+        Submission { tenant: owner.tenant.clone(), provider: "twilio", delivery, signals, ask, decision: None }
     }
 }
 

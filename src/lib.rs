@@ -8,6 +8,7 @@ pub mod domain;
 
 pub mod clock;
 pub mod fields;
+pub mod provider;
 pub mod telemetry;
 
 pub mod config;
@@ -29,6 +30,7 @@ pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
 pub mod quarantine;
+pub mod sweep;
 pub mod voice;
 
 pub mod check;

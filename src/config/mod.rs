@@ -93,6 +93,8 @@ settings! {
         auth_token: Option<SecretString> = "twilio.auth_token" / "TWILIO_AUTH_TOKEN" => Optional(Secret { chars: 1..=512 });
         /// Where to ask Twilio: a region's host, or a test double.
         api_base: Url = "twilio.api_base" / "ONHOOK_TWILIO_API_BASE" => HttpUrl;
+        /// At most so many requests per second are sent to Twilio for one account.
+        requests_per_second: u32 = "twilio.requests_per_second" / "ONHOOK_TWILIO_REQUESTS_PER_SECOND" => Whole(1..=1_000);
     }
 
     /// What counts as a contact.
@@ -111,6 +113,8 @@ settings! {
         interval_ms: Option<i64> = "sweep.interval" / "ONHOOK_SWEEP_INTERVAL" => OrOff(Span(100..=DAY_MS));
         /// What an answered call is when its end has to be inferred: `completed` or `failed`.
         answered_outcome: AnsweredOutcome = "sweep.answered_outcome" / "ONHOOK_SWEEP_ANSWERED_OUTCOME" => OneOf(AnsweredOutcome::ALL);
+        /// Whether a second call in progress on an extension ends the first one, where nobody can be asked about it.
+        supersede: bool = "sweep.supersede" / "ONHOOK_SWEEP_SUPERSEDE" => Flag;
         with
         /// When the provider is asked.
         check_after: CheckAfter;
@@ -176,6 +180,8 @@ settings! {
         deliveries_ms: i64 = "keep.deliveries" / "ONHOOK_KEEP_DELIVERIES" => ANY_SPAN;
         /// The journal is kept for.
         journal_ms: i64 = "keep.journal" / "ONHOOK_KEEP_JOURNAL" => ANY_SPAN;
+        /// The audit is kept for.
+        audit_ms: i64 = "keep.audit" / "ONHOOK_KEEP_AUDIT" => ANY_SPAN;
     }
 
     /// What is kept of deliveries that were refused.
@@ -283,7 +289,7 @@ impl Config {
 impl SweepConfig {
     /// When to look at a live call again, and when it counts as stuck.
     pub fn limits(&self) -> Limits {
-        let (check, stuck) = (&self.check_after, &self.stuck_after);
+        let (check, stuck, give_up) = (&self.check_after, &self.stuck_after, &self.give_up_after);
         Limits {
             check_queued_ms: check.queued_ms,
             check_ringing_ms: check.ringing_ms,
@@ -292,6 +298,11 @@ impl SweepConfig {
             stuck_critical_ms: stuck.critical_ms,
             stuck_ringing_warn_ms: stuck.ringing_warn_ms,
             stuck_ringing_critical_ms: stuck.ringing_critical_ms,
+            give_up_queued_ms: give_up.queued_ms,
+            give_up_ringing_ms: give_up.ringing_ms,
+            give_up_answered_ms: give_up.answered_ms,
+            timeout_ringing_ms: self.timeout.ringing_ms,
+            timeout_answered_ms: self.timeout.answered_ms,
         }
     }
 }

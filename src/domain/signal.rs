@@ -190,6 +190,13 @@ impl Signal {
         Identity(bytes)
     }
 
+    /// Whether it says nothing but that the call was alive when the provider was asked. A later one says all of it.
+    pub fn is_sign_of_life(&self) -> bool {
+        let Self { witness, claim, sequence, details, link, .. } = self;
+        let is_bare = sequence.is_none() && details.is_empty() && link.is_none();
+        is_bare && *witness == Witness::Reconciled && *claim == Claim::Alive
+    }
+
     /// The word of the claim in timelines; `None` for a status nobody knows.
     pub const fn claim_word(&self) -> Option<&'static str> {
         match &self.claim {

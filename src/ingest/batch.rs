@@ -3,16 +3,16 @@
 //! Every load and every write is one statement for the whole batch. Whatever leaves here is a row in the same
 //! transaction, so a batch whose commit is uncertain can be repeated: it meets its own delivery keys.
 
-use super::{Rules, Submission, Submitted, ask, contacts, links, row, timeline};
+use super::{Decision, Rules, Submission, Submitted, ask, contacts, decision, links, owed, row, timeline};
 use crate::{
     domain::{
         call::{Call, Row, Step},
-        effect::{self, EffectKind},
+        effect,
         id::new_id,
         lead::LegView,
         signal::{Claim, Field, Signal},
         state::Status,
-        time::{Millis, rfc3339},
+        time::Millis,
     },
     store::{
         StoreError, Tx,
@@ -67,6 +67,8 @@ pub(super) struct Batch {
     pub(super) legs: BTreeMap<LegKey, Leg>,
     pub(super) journal: Vec<NewEntry>,
     pub(super) outbox: Vec<OutboxRow>,
+    /// Decisions that moved a leg, with what it was before.
+    pub(super) decided: Vec<(LegKey, Option<Status>, Decision)>,
     pub(super) tally: Tally,
 }
 
@@ -91,6 +93,7 @@ pub(super) async fn apply(
     }
     links::find(tx, &mut batch, &mut terms).await?;
     contacts::judge(tx, &mut batch, &terms).await?;
+    decision::keep(tx, &batch, &mut terms).await?;
     batch.write(tx, terms.rules, terms.now).await?;
     Ok((results, batch.tally))
 }
@@ -146,8 +149,13 @@ fn delivery_key(row: &deliveries::DeliveryRow) -> DeliveryKey {
 impl Batch {
     /// Loads the legs with these keys and the conversations they belong to.
     async fn load(tx: &mut Tx, keys: Vec<LegKey>) -> Result<Self, StoreError> {
-        let mut batch =
-            Self { legs: BTreeMap::new(), journal: Vec::new(), outbox: Vec::new(), tally: Tally::default() };
+        let mut batch = Self {
+            legs: BTreeMap::new(),
+            journal: Vec::new(),
+            outbox: Vec::new(),
+            decided: Vec::new(),
+            tally: Tally::default(),
+        };
         let known: HashSet<LegKey> = keys.iter().cloned().collect();
         batch.load_legs(tx, &keys).await?;
         // A leg may be known as a child although this batch does not say so: its conversation is needed too.
@@ -178,6 +186,7 @@ impl Batch {
         let mut known = self.insert_signals(tx, &said).await?;
         for (submission, signal) in said {
             let key = leg_key(&submission.tenant, signal);
+            let sign = signal.is_sign_of_life();
             let id = (key.clone(), signal.identity().to_hex());
             let leg = self.legs.entry(key).or_insert_with(|| Leg::new(submission, signal, terms));
             if let Some(delivery) = &submission.delivery {
@@ -191,8 +200,14 @@ impl Batch {
             let step = match known.remove(&id) {
                 Some((0, received_ms)) => leg.absorb(&Signal { received_ms, ..signal.clone() }),
                 Some(_) => leg.fold_anew(tx).await?,
+                None if sign => leg.absorb(signal),
                 None => Step::Repeated,
             };
+            if let Some(decision) =
+                submission.decision.as_ref().filter(|_| matches!(step, Step::Moved | Step::Corrected))
+            {
+                self.decided.push((leg.key(), from, decision.clone()));
+            }
             self.tally.steps.push(step);
             self.write_step(submission, signal, step, from, terms.now);
         }
@@ -219,7 +234,9 @@ impl Batch {
         }
         let received: HashMap<(LegKey, String), Millis> =
             rows.iter().map(|(id, row)| (id.clone(), row.received_ms)).collect();
-        let rows: Vec<SignalRow> = rows.into_values().collect();
+        let (signs, rows): (Vec<SignalRow>, Vec<SignalRow>) =
+            rows.into_values().partition(|row| row.identity == signals::SIGN_OF_LIFE);
+        signals::renew(tx, &signs).await?;
         let inserted = signals::insert(tx, &rows).await?;
         let key = |i: &signals::Inserted| LegKey {
             tenant: i.tenant.clone(),
@@ -279,7 +296,7 @@ impl Batch {
             leg.ask_now(now);
             if let Some(kind) = effect::of_call(leg.before.as_ref().map(|before| &before.row), &read) {
                 leg.row.effects += 1;
-                self.outbox.push(call_effect(&leg.row, kind, now));
+                self.outbox.push(owed::call_effect(&leg.row, kind, now));
             }
             rows.push(leg.row.clone());
         }
@@ -366,22 +383,6 @@ fn leg_key(tenant: &str, signal: &Signal) -> LegKey {
         tenant: tenant.to_owned(),
         provider_id: signal.leg.provider_id.clone(),
         account: signal.leg.account.clone(),
-    }
-}
-
-fn call_effect(row: &CallRow, kind: EffectKind, now: Millis) -> OutboxRow {
-    let payload = serde_json::json!({
-        "call_id": row.id, "provider_id": row.provider_id, "account": row.account, "lead_id": row.lead_id,
-        "status": row.status, "resolution": row.resolution, "hangup_cause": row.hangup_cause,
-        "estimated": row.estimated, "ended_at": row.ended_at_ms.map(rfc3339), "talk_seconds": row.talk_seconds,
-    });
-    OutboxRow {
-        tenant: row.tenant.clone(),
-        key: format!("{}/{:06}", row.id, row.effects),
-        kind: kind.as_str().to_owned(),
-        subject: row.id.clone(),
-        created_ms: now,
-        payload: payload.to_string(),
     }
 }
 

@@ -156,6 +156,7 @@ pub async fn submit(
         delivery: None,
         signals: calls.iter().cloned().map(Signal::from).collect(),
         ask: Vec::new(),
+        decision: None,
     };
     let mut refused = Vec::new();
     for chunk in calls.chunks(CHUNK_CALLS) {

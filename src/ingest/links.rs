@@ -137,5 +137,12 @@ fn own_signal(
         received_ms: now,
     };
     // The provider only matters for a leg that does not exist yet; this one does.
-    Submission { tenant: key.tenant, provider: "", delivery: None, signals: vec![signal], ask: Vec::new() }
+    Submission {
+        tenant: key.tenant,
+        provider: "",
+        delivery: None,
+        signals: vec![signal],
+        ask: Vec::new(),
+        decision: None,
+    }
 }

@@ -7,13 +7,16 @@
 mod ask;
 mod batch;
 mod contacts;
+mod decision;
 pub mod import;
 mod links;
+mod owed;
 mod row;
 mod timeline;
 mod unapplied;
 mod writer;
 
+pub use decision::{Action, Decision};
 pub use row::{fill, registers};
 pub use timeline::{LeadChange, TimelineStep};
 pub use unapplied::{Reread, Retry};
@@ -58,6 +61,8 @@ pub struct Submission {
     pub signals: Vec<Signal>,
     /// Live calls to be asked about now, because something about them may have been lost. Names nothing that is new.
     pub ask: Vec<Leg>,
+    /// Why it is submitted, if somebody decided it: kept if it ends the call.
+    pub decision: Option<Decision>,
 }
 
 /// A verified delivery, as received.

@@ -102,7 +102,14 @@ fn read(row: DeliveryRow) -> Result<Submission, String> {
     let said = door::read_stored(door, method, &row.query, &row.body, row.received_ms).map_err(|e| text(&e))?;
     let delivery = DeliveryRow { state: APPLIED.to_owned(), reason: None, retry_at_ms: None, ..row };
     let tenant = delivery.tenant.clone();
-    Ok(Submission { tenant, provider: "twilio", delivery: Some(delivery), signals: said.signals, ask: said.ask })
+    Ok(Submission {
+        tenant,
+        provider: "twilio",
+        delivery: Some(delivery),
+        signals: said.signals,
+        ask: said.ask,
+        decision: None,
+    })
 }
 
 const POLL: Duration = Duration::from_secs(5);

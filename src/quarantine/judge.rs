@@ -175,7 +175,7 @@ fn read(
     };
     let delivery = Some(received.row());
     let tenant = account.tenant.clone();
-    Ok(Submission { tenant, provider: "twilio", delivery, signals: said.signals, ask: said.ask })
+    Ok(Submission { tenant, provider: "twilio", delivery, signals: said.signals, ask: said.ask, decision: None })
 }
 
 fn query(row: &QuarantineRow) -> &str {

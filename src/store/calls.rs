@@ -182,6 +182,7 @@ columns!(call_columns of CallRow {
     deliveries int, repeats int, effects int, verified bool
 });
 columns!(leg_columns of LegKey { tenant text, provider_id text, account text });
+pub(super) use {call_columns, leg_columns};
 
 /// The filters that `LIST` and `LIST_OF_LEAD` share, and their order.
 macro_rules! filters {

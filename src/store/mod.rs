@@ -1,26 +1,32 @@
 //! SQL lives here and nowhere else: one file per family of tables, each statement written once for both databases.
 
 pub mod accounts;
+pub mod audit;
 pub mod calls;
 mod checkpoint;
 pub mod contacts;
 mod db;
 pub mod deliveries;
+pub mod due;
 mod error;
 pub mod expected;
+pub mod follow_ups;
 pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod keys;
 pub mod leads;
+pub mod notices;
 pub mod now;
 mod open;
 pub mod outbox;
 pub mod quarantine;
 pub mod signals;
 pub mod sql;
+pub mod sweeps;
 pub mod tenants;
 pub mod voice;
+pub mod watch;
 
 pub use db::{Arg, Db, Fetch, On, Query, Tx};
 pub use error::StoreError;
@@ -29,20 +35,26 @@ pub use open::{OpenError, migrate, open, open_postgres, open_sqlite, probe, unmi
 /// Every statement there is, with the file it is from: the test that prepares them walks this list.
 pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("accounts", accounts::ALL),
+    ("audit", audit::ALL),
     ("calls", calls::ALL),
     ("contacts", contacts::ALL),
     ("deliveries", deliveries::ALL),
+    ("due", due::ALL),
     ("expected", expected::ALL),
+    ("follow_ups", follow_ups::ALL),
     ("health", health::ALL),
     ("idempotency", idempotency::ALL),
     ("journal", journal::ALL),
     ("keys", keys::ALL),
     ("leads", leads::ALL),
+    ("notices", notices::ALL),
     ("now", now::ALL),
     ("open", open::ALL),
     ("outbox", outbox::ALL),
     ("quarantine", quarantine::ALL),
     ("signals", signals::ALL),
+    ("sweeps", sweeps::ALL),
     ("tenants", tenants::ALL),
     ("voice", voice::ALL),
+    ("watch", watch::ALL),
 ];

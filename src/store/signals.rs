@@ -44,6 +44,9 @@ pub struct Inserted {
     pub earlier: i64,
 }
 
+/// Stands for the identity of a sign of life: of each leg there is one.
+pub const SIGN_OF_LIFE: &str = "alive";
+
 impl SignalRow {
     /// The row of a signal.
     pub fn of(tenant: &str, signal: &Signal, delivery_id: Option<&str>) -> Self {
@@ -51,7 +54,7 @@ impl SignalRow {
             tenant: tenant.to_owned(),
             provider_id: signal.leg.provider_id.clone(),
             account: signal.leg.account.clone(),
-            identity: signal.identity().to_hex(),
+            identity: if signal.is_sign_of_life() { SIGN_OF_LIFE.into() } else { signal.identity().to_hex() },
             said: serde_json::to_string(signal).unwrap_or_default(),
             received_ms: signal.received_ms,
             earlier: 0,
@@ -75,6 +78,14 @@ pub async fn insert(tx: &mut Tx, rows: &[SignalRow]) -> Result<Vec<Inserted>, St
     INSERT.over(rows).fetch_all(tx).await
 }
 
+/// Stores signs of life, of each leg the latest only: it says all that the earlier ones said.
+pub async fn renew(tx: &mut Tx, rows: &[SignalRow]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    RENEW.over(rows).execute(tx).await.map(drop)
+}
+
 /// All signals of one call.
 pub async fn list_of_call(
     on: impl Into<On<'_>>,
@@ -95,6 +106,10 @@ statements! {
          DO UPDATE SET received_ms = excluded.received_ms, earlier = signal.earlier + 1
          WHERE excluded.received_ms < signal.received_ms
          RETURNING tenant, provider_id, account, identity, earlier");
+    RENEW = insert(signal_columns into "signal":
+        "ON CONFLICT (tenant, provider_id, account, identity)
+         DO UPDATE SET received_ms = excluded.received_ms, said = excluded.said
+         WHERE excluded.received_ms > signal.received_ms");
     LIST_OF_CALL = both("SELECT ", signal_columns!(names), " FROM signal
         WHERE tenant = $1 AND provider_id = $2 AND account = $3 ORDER BY identity");
 }

@@ -50,6 +50,7 @@ async fn submissions_of_one_request_have_one_deadline() {
         delivery: None,
         signals: Vec::new(),
         ask: Vec::new(),
+        decision: None,
     };
     let results = ingest.submit_all((0..600).map(|_| nothing()).collect(), Duration::from_millis(100)).await;
     assert_eq!(results.len(), 600);
@@ -81,6 +82,11 @@ fn rules() -> Rules {
         stuck_critical_ms: hour,
         stuck_ringing_warn_ms: hour,
         stuck_ringing_critical_ms: hour,
+        give_up_queued_ms: hour,
+        give_up_ringing_ms: hour,
+        give_up_answered_ms: hour,
+        timeout_ringing_ms: hour,
+        timeout_answered_ms: hour,
     };
     Rules { limits, contact: ContactPolicy::default() }
 }
@@ -125,6 +131,7 @@ pub fn submission(signal: Signal, body: &str) -> Submission {
         delivery: Some(received.row()),
         signals: vec![signal],
         ask: Vec::new(),
+        decision: None,
     }
 }
 

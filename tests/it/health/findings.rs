@@ -223,7 +223,14 @@ async fn a_late_callback_moves_the_leg(gateway: Gateway) {
 }
 
 fn own(signal: Signal) -> Submission {
-    Submission { tenant: "default".into(), provider: "twilio", delivery: None, signals: vec![signal], ask: Vec::new() }
+    Submission {
+        tenant: "default".into(),
+        provider: "twilio",
+        delivery: None,
+        signals: vec![signal],
+        ask: Vec::new(),
+        decision: None,
+    }
 }
 
 async fn what_was_found_by_asking_or_not_at_all_is_told_apart(gateway: Gateway) {

@@ -97,6 +97,7 @@ fn through(source: &str, signal: &Signal, now_ms: i64) -> Submission {
         delivery: Some(received.row()),
         signals,
         ask: Vec::new(),
+        decision: None,
     }
 }
 

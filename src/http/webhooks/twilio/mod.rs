@@ -252,7 +252,8 @@ async fn submit(arrived: &Arrived, said: Said, gateway: &Gateway) -> Result<Subm
     };
     let tenant = arrived.account.tenant.clone();
     let Said { signals, ask, .. } = said;
-    let submission = Submission { tenant, provider: "twilio", delivery: Some(received.row()), signals, ask };
+    let submission =
+        Submission { tenant, provider: "twilio", delivery: Some(received.row()), signals, ask, decision: None };
     Ok(gateway.ingest.submit(submission).await?)
 }
 

@@ -1,0 +1,99 @@
+//! Accounts that are asked about their calls: who asks now, how it goes, and since when it does not.
+
+use super::{
+    On, StoreError, Tx,
+    sql::{columns, statements},
+};
+use serde::Serialize;
+use sqlx::FromRow;
+
+/// What is known of asking about the calls of one account. Times are Unix milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, FromRow)]
+pub struct WatchRow {
+    /// Whose it is.
+    pub tenant: String,
+    /// The provider account.
+    pub account: String,
+    /// Where it is asked.
+    pub base: String,
+    /// Until when somebody asks; whoever has not ended by then is dead.
+    pub lease_until_ms: i64,
+    /// When its live calls were last listed, or were to be.
+    pub listed_ms: Option<i64>,
+    /// When a call that had come by webhook was last found there.
+    pub seen_ms: Option<i64>,
+    /// Why it cannot be asked: `provider::TroubleKind`. NULL: it answers.
+    pub trouble: Option<String>,
+    /// The same in words.
+    pub detail: Option<String>,
+    /// Since when it cannot be asked.
+    pub failing_since_ms: Option<i64>,
+    /// How often in a row it could not.
+    pub failures: i64,
+    /// Not to be asked before.
+    pub ask_again_ms: Option<i64>,
+    /// A digest of the credentials that were refused; others are tried at once.
+    pub refused: Option<String>,
+    /// When somebody was last told.
+    pub alarmed_ms: Option<i64>,
+}
+
+/// For how long an account is taken, and by which rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Whose it is.
+    pub tenant: &'a str,
+    /// The provider account.
+    pub account: &'a str,
+    /// Now.
+    pub now_ms: i64,
+    /// Until when it is taken.
+    pub until_ms: i64,
+    /// Only if its calls were not listed after this moment. None: in any case.
+    pub not_listed_after_ms: Option<i64>,
+}
+
+/// Takes an account, unless somebody else has it or it was listed a moment ago. Answers what was known of it.
+/// A lease or a listing from the future was written while a clock was wrong and counts for nothing.
+pub async fn claim(tx: &mut Tx, claim: Claim<'_>) -> Result<Option<WatchRow>, StoreError> {
+    let Claim { tenant, account, now_ms, until_ms, not_listed_after_ms } = claim;
+    let query = CLAIM.query().bind(tenant).bind(account).bind(until_ms).bind(now_ms);
+    query.bind(not_listed_after_ms).fetch_optional(tx).await
+}
+
+/// Lets an account go and keeps what was learned of it.
+pub async fn release(tx: &mut Tx, row: &WatchRow) -> Result<(), StoreError> {
+    RELEASE.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
+}
+
+/// What is known of an account.
+pub async fn find(on: impl Into<On<'_>>, tenant: &str, account: &str) -> Result<Option<WatchRow>, StoreError> {
+    FIND.query().bind(tenant).bind(account).fetch_optional(on).await
+}
+
+/// The accounts that cannot be asked, of one tenant or of all.
+pub async fn list_troubled(
+    on: impl Into<On<'_>>,
+    tenant: Option<&str>,
+    limit: i64,
+) -> Result<Vec<WatchRow>, StoreError> {
+    LIST_TROUBLED.query().bind(tenant).bind(limit).fetch_all(on).await
+}
+
+columns!(watch_columns of WatchRow {
+    tenant text, account text, base text, lease_until_ms int, listed_ms int, seen_ms int, trouble text, detail text,
+    failing_since_ms int, failures int, ask_again_ms int, refused text, alarmed_ms int
+});
+
+statements! {
+    CLAIM = both("INSERT INTO watch (tenant, account, base, lease_until_ms, listed_ms, failures)
+        VALUES ($1, $2, '', $3, NULL, 0)
+        ON CONFLICT (tenant, account) DO UPDATE SET lease_until_ms = excluded.lease_until_ms
+        WHERE (watch.lease_until_ms <= $4 OR watch.lease_until_ms > $3)
+          AND (CAST($5 AS BIGINT) IS NULL OR watch.listed_ms IS NULL OR watch.listed_ms <= $5 OR watch.listed_ms > $4)
+        RETURNING ", watch_columns!(names));
+    RELEASE = upsert(watch_columns into "watch" by "tenant, account");
+    FIND = both("SELECT ", watch_columns!(names), " FROM watch WHERE tenant = $1 AND account = $2");
+    LIST_TROUBLED = both("SELECT ", watch_columns!(names), " FROM watch
+        WHERE trouble IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR tenant = $1) ORDER BY tenant, account LIMIT $2");
+}

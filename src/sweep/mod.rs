@@ -1,0 +1,6 @@
+//! The sweeper: looks after live calls whose next webhook is overdue. It asks the provider before it decides anything, and
+//! submits what the provider said through the one door; only what nobody can say is inferred.
+
+mod report;
+
+pub use report::{Change, Chosen, Report, Request, Skipped};
