@@ -2,5 +2,9 @@
 //! submits what the provider said through the one door; only what nobody can say is inferred.
 
 mod report;
+mod source;
+mod twilio;
 
 pub use report::{Change, Chosen, Report, Request, Skipped};
+pub use source::{SourceParts, Sources};
+pub use twilio::{LISTED_MAX, TwilioSource};

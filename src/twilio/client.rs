@@ -1,23 +1,19 @@
-//! Asks Twilio's REST API (2010-04-01). The only IO of this room.
+//! What can be asked of Twilio's REST API (2010-04-01). This file and those below it are the only IO of this room.
 //!
-//! Only GETs, which are safe to repeat: after 429, 5xx, a timeout or a lost connection with growing pauses, as `Retry-After`
-//! says if Twilio says so, a bounded number of times. Every answer is bounded in size and every list in pages. No proxy of
-//! the environment is used and no redirect followed: credentials go to the configured host and nowhere else.
+//! Every answer is bounded in size and every list in pages. How a request is sent, and when it is repeated: [`wire`].
 
-use super::rest::{Account, Application, Call, CallRequest, PhoneNumber, Refusal};
-use crate::domain::time::{Millis, parse_rfc2822};
-use backon::{ExponentialBuilder, Retryable};
+mod wire;
+
+pub use wire::Connections;
+
+use super::rest::{Account, Application, Call, CallRequest, PhoneNumber};
+use crate::domain::time::Millis;
 use chrono::{DateTime, SecondsFormat, Utc};
-use reqwest::{Response, StatusCode, header, redirect};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{
-    collections::HashSet,
-    error::Error,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 use url::Url;
+use wire::{Wire, malformed};
 
 /// Whom Twilio takes us for: an account with its auth token, or an API key of it. A parent's may ask for its sub-accounts.
 #[derive(Clone, Debug)]
@@ -127,34 +123,46 @@ pub struct CallFilter {
 /// Twilio's REST API as one account sees it.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    base: String,
-    credentials: Credentials,
-    patience: Patience,
-    /// Counts up from what the caller drew, so that no two requests pause alike.
-    seed: AtomicU64,
+    wire: Wire,
 }
 
 impl Client {
     /// A client that asks `base` (`https://api.twilio.com`, a region's host, or a test double). `seed` makes the pauses
     /// irregular. Fails only if TLS cannot be set up.
     pub fn new(base: &Url, credentials: Credentials, patience: Patience, seed: u64) -> Result<Self, ClientError> {
-        let builder =
-            reqwest::Client::builder().timeout(patience.timeout).connect_timeout(patience.timeout.min(CONNECT));
-        let builder = builder.redirect(redirect::Policy::none()).no_proxy().user_agent(AGENT);
-        let http = builder.build().map_err(|error| unavailable("anything", &error))?;
-        let base = base.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http, base, credentials, patience, seed: AtomicU64::new(seed) })
+        Ok(Self::over(&Connections::open()?, base, credentials, patience, seed))
+    }
+
+    /// The same over connections that others use too.
+    pub fn over(
+        connections: &Connections,
+        base: &Url,
+        credentials: Credentials,
+        patience: Patience,
+        seed: u64,
+    ) -> Self {
+        Self { wire: Wire::new(connections.clone(), base, credentials, patience, seed) }
+    }
+
+    /// Tries these credentials too, where the others are refused: while a token is rotated either may be the good one.
+    pub fn or(mut self, credentials: Credentials) -> Self {
+        self.wire.or(credentials);
+        self
+    }
+
+    /// Where it asks, without a slash at the end.
+    pub fn base(&self) -> &str {
+        self.wire.base()
     }
 
     /// The account itself: whether the credentials are good, and what time it is at Twilio.
     pub async fn load_account(&self, account: &str) -> Result<Told<Account>, ClientError> {
-        self.load(&format!("/2010-04-01/Accounts/{}.json", escaped(account)), &format!("account {account}")).await
+        self.wire.load(&format!("/2010-04-01/Accounts/{}.json", escaped(account)), &format!("account {account}")).await
     }
 
     /// A call.
     pub async fn load_call(&self, account: &str, call: &str) -> Result<Told<Call>, ClientError> {
-        self.load(&path(account, &format!("Calls/{}.json", escaped(call))), &format!("call {call}")).await
+        self.wire.load(&path(account, &format!("Calls/{}.json", escaped(call))), &format!("call {call}")).await
     }
 
     /// Calls, the newest first; at most `limit`.
@@ -222,7 +230,7 @@ impl Client {
         let mut next = Some(first.to_owned());
         for _ in 0..PAGES_MAX {
             let Some(uri) = next.take() else { return Ok(Listed { entries, is_cut: false }) };
-            let page: Page = self.load(&uri, name).await?.value;
+            let page: Page = self.wire.load(&uri, name).await?.value;
             let raw = page.fields.get(name).cloned().unwrap_or_default();
             let read: Vec<T> = serde_json::from_value(raw).map_err(|error| malformed(name, error))?;
             entries.extend(read);
@@ -241,44 +249,6 @@ impl Client {
         }
         Ok(Listed { entries, is_cut: next.is_some() })
     }
-
-    async fn load<T: DeserializeOwned>(&self, uri: &str, what: &str) -> Result<Told<T>, ClientError> {
-        let pauses = ExponentialBuilder::new()
-            .with_min_delay(self.patience.first_pause)
-            .with_max_delay(self.patience.longest_pause)
-            .with_max_times(self.patience.retries)
-            .with_jitter()
-            .with_jitter_seed(self.seed.fetch_add(1, Ordering::Relaxed));
-        let longest = self.patience.longest_pause;
-        let asked = (|| self.once(uri, what)).retry(pauses).when(|failed| failed.may_be_repeated);
-        let asked = asked.adjust(|failed: &Failed, pause| match failed.retry_after {
-            Some(wanted) if wanted > longest => None,
-            Some(wanted) => pause.map(|pause| pause.max(wanted)),
-            None => pause,
-        });
-        let (body, at_ms) = asked.await.map_err(|failed| failed.error)?;
-        let value = serde_json::from_slice(&body).map_err(|error| malformed(what, error))?;
-        Ok(Told { value, at_ms })
-    }
-
-    async fn once(&self, uri: &str, what: &str) -> Result<(Vec<u8>, Option<Millis>), Failed> {
-        let Credentials { sid, secret } = &self.credentials;
-        let request = self.http.get(format!("{}{uri}", self.base)).basic_auth(sid, Some(secret.expose_secret()));
-        let response = request.send().await.map_err(|error| Failed::lost(what, &error))?;
-        let text = |name: header::HeaderName| response.headers().get(name)?.to_str().ok();
-        let at_ms = text(header::DATE).and_then(parse_rfc2822);
-        let retry_after =
-            text(header::RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-        let status = response.status();
-        let body = read(response).await.map_err(|error| match error {
-            Unread::Lost(error) => Failed::lost(what, &error),
-            Unread::TooLarge => Failed::once(malformed(what, format!("it has more than {ANSWER_BYTES_MAX} bytes"))),
-        })?;
-        match status {
-            status if status.is_success() => Ok((body, at_ms)),
-            status => Err(Failed { retry_after, ..refused(status, &body, what) }),
-        }
-    }
 }
 
 /// A page of any list.
@@ -287,74 +257,6 @@ struct Page {
     next_page_uri: Option<String>,
     #[serde(flatten)]
     fields: serde_json::Map<String, serde_json::Value>,
-}
-
-/// A request that failed, and whether it may be repeated.
-struct Failed {
-    error: ClientError,
-    may_be_repeated: bool,
-    retry_after: Option<Duration>,
-}
-
-impl Failed {
-    const fn once(error: ClientError) -> Self {
-        Self { error, may_be_repeated: false, retry_after: None }
-    }
-
-    const fn repeatable(error: ClientError) -> Self {
-        Self { error, may_be_repeated: true, retry_after: None }
-    }
-
-    fn lost(what: &str, error: &reqwest::Error) -> Self {
-        Self::repeatable(unavailable(what, error))
-    }
-}
-
-fn refused(status: StatusCode, body: &[u8], what: &str) -> Failed {
-    let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
-    let said = message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect::<String>());
-    let code = code.map_or(String::new(), |code| format!(", error {code}"));
-    let message = format!("{}{code}{}", status.as_u16(), said.map(|said| format!(": {said}")).unwrap_or_default());
-    let what = what.to_owned();
-    match status {
-        StatusCode::NOT_FOUND => Failed::once(ClientError::NotFound { what }),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::once(ClientError::Unauthorized { what, message }),
-        StatusCode::TOO_MANY_REQUESTS => Failed::repeatable(ClientError::TooMany { what }),
-        status if status.is_server_error() => {
-            Failed::repeatable(ClientError::Unavailable { what, why: format!("it answers {message}") })
-        }
-        _ => Failed::once(ClientError::Malformed { what, why: format!("it answers {message}") }),
-    }
-}
-
-enum Unread {
-    Lost(reqwest::Error),
-    TooLarge,
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, Unread> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Unread::Lost)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            return Err(Unread::TooLarge);
-        }
-    }
-    Ok(body)
-}
-
-/// What lies at the bottom, without the URL, which may hold a phone number.
-fn unavailable(what: &str, error: &reqwest::Error) -> ClientError {
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    let why = if error.is_timeout() { "no answer in time".to_owned() } else { deepest.to_string() };
-    ClientError::Unavailable { what: what.to_owned(), why }
-}
-
-fn malformed(what: &str, why: impl std::fmt::Display) -> ClientError {
-    ClientError::Malformed { what: what.to_owned(), why: why.to_string() }
 }
 
 /// As Twilio's SDKs write it: RFC 3339 in whole seconds.
@@ -372,14 +274,9 @@ fn escaped(sid: &str) -> String {
     percent_encoding::utf8_percent_encode(sid, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
-const CONNECT: Duration = Duration::from_secs(5);
 /// What Twilio gives at most in one page.
 const PAGE_ROWS: usize = 1_000;
 /// So many pages are followed: a list that never ends is not Twilio's.
 const PAGES_MAX: usize = 200;
 /// A call has a few dozen.
 const CALL_REQUESTS_MAX: usize = 1_000;
-/// A page of a thousand calls has some two megabytes.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
-const MESSAGE_CHARS_MAX: usize = 300;

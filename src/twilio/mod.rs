@@ -6,6 +6,7 @@
 
 pub mod alert;
 mod amd;
+pub mod asked;
 pub mod callback_url;
 pub mod client;
 pub mod diagnose;

@@ -69,31 +69,52 @@ impl Reading<'_> {
     /// What a status word claims. `status` and `duration` are Twilio's names of the two parameters.
     pub(super) fn claim(&mut self, status: &'static str, duration: &str) -> Result<Claim, Unreadable> {
         let word = self.required(status, "a status such as completed")?;
-        Ok(match word.as_ref() {
-            "queued" => Claim::Live(Live::Queued),
-            "initiated" => Claim::Live(Live::Initiated),
-            "ringing" => Claim::Live(Live::Ringing),
-            // The event is called `answered`, its CallStatus is not.
-            "in-progress" => Claim::Live(Live::Answered),
-            "completed" => self.ended(Outcome::Completed, duration),
-            "busy" => self.ended(Outcome::Busy, duration),
-            "no-answer" => self.ended(Outcome::NoAnswer, duration),
-            "failed" => self.ended(Outcome::Failed, duration),
-            "canceled" => self.ended(Outcome::Canceled, duration),
-            unknown => Claim::Unknown(shortened(unknown).to_owned()),
+        Ok(match Word::of(&word) {
+            Some(Word::Live(live)) => Claim::Live(live),
+            Some(Word::Ended(outcome)) => self.ended(outcome, duration),
+            None => Claim::Unknown(shortened(&word).to_owned()),
         })
     }
 
     /// An ending. `duration` names the parameter with the seconds: never `Duration`, which is billed minutes.
     pub(super) fn ended(&mut self, outcome: Outcome, duration: &str) -> Claim {
-        let cause = match outcome {
-            Outcome::Completed => HangupCause::Normal,
-            Outcome::Busy => HangupCause::Busy,
-            Outcome::NoAnswer => HangupCause::NoAnswer,
-            Outcome::Canceled => HangupCause::Canceled,
-            Outcome::Failed => failure(self.given("SipResponseCode").as_deref()),
-        };
+        let cause = cause(outcome, self.given("SipResponseCode").as_deref());
         Claim::Ended(Told { outcome, seconds: self.whole(duration, CALL_SECONDS_MAX), cause })
+    }
+}
+
+/// What a status word says, in webhooks and in answers of the REST API.
+pub(super) enum Word {
+    Live(Live),
+    Ended(Outcome),
+}
+
+impl Word {
+    pub(super) fn of(status: &str) -> Option<Self> {
+        Some(match status {
+            "queued" => Self::Live(Live::Queued),
+            "initiated" => Self::Live(Live::Initiated),
+            "ringing" => Self::Live(Live::Ringing),
+            // The event is called `answered`, its status is not.
+            "in-progress" => Self::Live(Live::Answered),
+            "completed" => Self::Ended(Outcome::Completed),
+            "busy" => Self::Ended(Outcome::Busy),
+            "no-answer" => Self::Ended(Outcome::NoAnswer),
+            "failed" => Self::Ended(Outcome::Failed),
+            "canceled" => Self::Ended(Outcome::Canceled),
+            _ => return None,
+        })
+    }
+}
+
+/// Why a call ended, by how it ended and by its final SIP code, if that is told.
+pub(super) fn cause(outcome: Outcome, sip_response_code: Option<&str>) -> HangupCause {
+    match outcome {
+        Outcome::Completed => HangupCause::Normal,
+        Outcome::Busy => HangupCause::Busy,
+        Outcome::NoAnswer => HangupCause::NoAnswer,
+        Outcome::Canceled => HangupCause::Canceled,
+        Outcome::Failed => failure(sip_response_code),
     }
 }
 

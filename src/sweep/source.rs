@@ -1,0 +1,152 @@
+//! Whom to ask about an account. Clients are kept from sweep to sweep, for the sake of their connections and their pace.
+
+use super::twilio::TwilioSource;
+use crate::{
+    clock::SharedClock,
+    directory::{Account, Directory, Unavailable},
+    twilio::client::{Client, ClientError, Connections, Credentials, Patience},
+};
+use rand::{Rng, rngs::StdRng};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use url::Url;
+
+/// What [`Sources`] are made of.
+#[derive(Debug)]
+pub struct SourceParts {
+    /// Knows the accounts and their credentials.
+    pub directory: Arc<Directory>,
+    /// Says when something was asked, and which tokens are good.
+    pub clock: SharedClock,
+    /// Where Twilio is asked about accounts that say nothing else.
+    pub twilio_base: Url,
+    /// At most so many requests per second are sent to Twilio for one account.
+    pub twilio_requests_per_second: u32,
+    /// How long one question is tried.
+    pub patience: Patience,
+    /// Makes pauses irregular.
+    pub rng: StdRng,
+}
+
+/// Whoever can be asked about calls.
+#[derive(Debug)]
+pub struct Sources {
+    directory: Arc<Directory>,
+    clock: SharedClock,
+    base: Url,
+    patience: Patience,
+    connections: Connections,
+    rng: Mutex<StdRng>,
+    kept: Mutex<Kept>,
+}
+
+/// Clients by account, and when each was last asked for.
+#[derive(Debug, Default)]
+struct Kept {
+    sources: HashMap<String, (u64, Arc<TwilioSource>)>,
+    turn: u64,
+}
+
+impl Sources {
+    /// Nobody has been asked yet. Fails only if TLS cannot be set up.
+    pub fn new(parts: SourceParts) -> Result<Self, ClientError> {
+        let SourceParts { directory, clock, twilio_base: base, twilio_requests_per_second: _, patience, rng } = parts;
+        let (connections, rng, kept) = (Connections::open()?, Mutex::new(rng), Mutex::default());
+        Ok(Self { directory, clock, base, patience, connections, rng, kept })
+    }
+
+    /// Who can be asked about the calls of an account. `None`: nobody, because the directory does not know the account, or
+    /// as another tenant's, or without credentials, or because its provider cannot be asked.
+    pub async fn of(
+        &self,
+        tenant: &str,
+        provider: &str,
+        account: &str,
+    ) -> Result<Option<Arc<TwilioSource>>, Unavailable> {
+        let known = self.directory.account(account).await?;
+        let known = known.filter(|known| known.tenant == tenant && known.provider == provider);
+        let Some(known) = known.filter(|known| known.provider == TWILIO) else { return Ok(None) };
+        let mut credentials = self.credentials(&known);
+        if credentials.is_empty() {
+            credentials = self.parents(&known).await?;
+        }
+        Ok(self.kept(&known.id, credentials))
+    }
+
+    /// Those of the account itself that are good now.
+    fn credentials(&self, account: &Account) -> Vec<Credentials> {
+        let now_ms = self.clock.now_ms();
+        let live = account.tokens.iter().filter(|token| token.expires_ms.is_none_or(|at| now_ms < at));
+        live.map(|token| Credentials { sid: account.id.clone(), secret: token.text.clone() }).collect()
+    }
+
+    /// Those of the account that a sub-account belongs to: Twilio lets them ask for it.
+    async fn parents(&self, account: &Account) -> Result<Vec<Credentials>, Unavailable> {
+        let Some(parent) = &account.parent else { return Ok(Vec::new()) };
+        let parent = self.directory.account(parent).await?;
+        let parent = parent.filter(|parent| parent.tenant == account.tenant && parent.provider == account.provider);
+        Ok(parent.map(|parent| self.credentials(&parent)).unwrap_or_default())
+    }
+
+    /// The client that was made before, if the credentials are still the same; else a new one.
+    fn kept(&self, account: &str, credentials: Vec<Credentials>) -> Option<Arc<TwilioSource>> {
+        let fingerprint = fingerprint(&credentials);
+        let mut kept = lock(&self.kept);
+        kept.turn = kept.turn.saturating_add(1);
+        let turn = kept.turn;
+        if let Some((last, source)) = kept.sources.get_mut(account)
+            && source.fingerprint() == fingerprint
+        {
+            *last = turn;
+            return Some(Arc::clone(source));
+        }
+        let client = self.client(credentials)?;
+        let source = TwilioSource::new(account.to_owned(), fingerprint, client, self.clock.clone());
+        let source = Arc::new(source);
+        if kept.sources.len() >= KEPT_MAX
+            && let Some(oldest) = kept.sources.iter().min_by_key(|(_, (last, _))| *last).map(|(id, _)| id.clone())
+        {
+            kept.sources.remove(&oldest);
+        }
+        kept.sources.insert(account.to_owned(), (turn, Arc::clone(&source)));
+        Some(source)
+    }
+
+    /// `None`: there are no credentials.
+    fn client(&self, credentials: Vec<Credentials>) -> Option<Client> {
+        let mut credentials = credentials.into_iter();
+        let seed = lock(&self.rng).next_u64();
+        let client = Client::over(&self.connections, &self.base, credentials.next()?, self.patience, seed);
+        Some(credentials.fold(client, Client::or))
+    }
+}
+
+/// A digest of credentials, in any order. A secret is drawn at random and too long to be guessed from it.
+fn fingerprint(credentials: &[Credentials]) -> String {
+    let each = |one: &Credentials| {
+        let secret = Sha256::digest(one.secret.expose_secret());
+        Sha256::new_with_prefix("onhook credentials")
+            .chain_update(&one.sid)
+            .chain_update([0])
+            .chain_update(secret)
+            .finalize()
+    };
+    let mut digests: Vec<_> = credentials.iter().map(each).collect();
+    digests.sort_unstable();
+    let all = digests.iter().fold(Sha256::new(), |all, digest| all.chain_update(digest)).finalize();
+    hex::encode(all.get(..FINGERPRINT_BYTES).unwrap_or_default())
+}
+
+/// What is behind it is whole at any time, whoever panicked while holding it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const TWILIO: &str = "twilio";
+/// So many clients are kept; the one that was not needed for longest makes room.
+const KEPT_MAX: usize = 1_000;
+const FINGERPRINT_BYTES: usize = 16;

@@ -1,0 +1,211 @@
+//! How a request reaches Twilio, and when it is repeated.
+//!
+//! A GET is safe to repeat: after 429, 5xx, a timeout or a lost connection with growing pauses, as `Retry-After` says if
+//! Twilio says so, a bounded number of times. No proxy of the environment is used and no redirect followed: credentials go
+//! to the configured host and nowhere else.
+
+use super::{ClientError, Credentials, Patience, Told};
+use crate::{
+    domain::time::{Millis, parse_rfc2822},
+    twilio::rest::Refusal,
+};
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::{Response, StatusCode, header, redirect};
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use std::{
+    error::Error,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+use url::Url;
+
+/// Open connections, to be shared: opening one takes longer than asking.
+#[derive(Clone, Debug)]
+pub struct Connections(reqwest::Client);
+
+impl Connections {
+    /// None so far. Fails only if TLS cannot be set up.
+    pub fn open() -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none());
+        let built = builder.no_proxy().user_agent(AGENT).build();
+        built.map(Self).map_err(|error| unavailable("anything", &error))
+    }
+}
+
+/// The way to one host, with the credentials of one account.
+#[derive(Debug)]
+pub(super) struct Wire {
+    connections: Connections,
+    base: String,
+    /// At least one.
+    credentials: Vec<Credentials>,
+    /// Which of them was taken last: the first to be tried next time.
+    good: AtomicUsize,
+    patience: Patience,
+    /// Counts up from what the caller drew, so that no two requests pause alike.
+    seed: AtomicU64,
+}
+
+impl Wire {
+    pub(super) fn new(
+        connections: Connections,
+        base: &Url,
+        credentials: Credentials,
+        patience: Patience,
+        seed: u64,
+    ) -> Self {
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        let (credentials, good, seed) = (vec![credentials], AtomicUsize::new(0), AtomicU64::new(seed));
+        Self { connections, base, credentials, good, patience, seed }
+    }
+
+    pub(super) fn or(&mut self, credentials: Credentials) {
+        self.credentials.push(credentials);
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) async fn load<T: DeserializeOwned>(&self, uri: &str, what: &str) -> Result<Told<T>, ClientError> {
+        let (body, at_ms) = self.with_any(uri, what).await.map_err(|failed| failed.error)?;
+        let value = serde_json::from_slice(&body).map_err(|error| malformed(what, error))?;
+        Ok(Told { value, at_ms })
+    }
+
+    /// Asks with the credentials that were taken last, and with the others where they are refused. The first refusal is
+    /// told if all are.
+    async fn with_any(&self, uri: &str, what: &str) -> Result<Taken, Failed> {
+        let first = self.good.load(Ordering::Relaxed);
+        let turns = (first..self.credentials.len()).chain(0..first);
+        let mut refusal = None;
+        for (turn, credentials) in turns.filter_map(|turn| Some((turn, self.credentials.get(turn)?))) {
+            match self.patiently(credentials, uri, what).await {
+                Err(failed) if matches!(failed.error, ClientError::Unauthorized { .. }) => {
+                    refusal.get_or_insert(failed);
+                }
+                Ok(taken) => {
+                    self.good.store(turn, Ordering::Relaxed);
+                    return Ok(taken);
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Failed::once(malformed(what, "there are no credentials to ask with"))))
+    }
+
+    async fn patiently(&self, credentials: &Credentials, uri: &str, what: &str) -> Result<Taken, Failed> {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(self.patience.first_pause)
+            .with_max_delay(self.patience.longest_pause)
+            .with_max_times(self.patience.retries)
+            .with_jitter()
+            .with_jitter_seed(self.seed.fetch_add(1, Ordering::Relaxed));
+        let longest = self.patience.longest_pause;
+        let asked = (|| self.once(credentials, uri, what)).retry(pauses).when(|failed| failed.may_be_repeated);
+        let asked = asked.adjust(|failed: &Failed, pause| match failed.retry_after {
+            Some(wanted) if wanted > longest => None,
+            Some(wanted) => pause.map(|pause| pause.max(wanted)),
+            None => pause,
+        });
+        asked.await
+    }
+
+    async fn once(&self, credentials: &Credentials, uri: &str, what: &str) -> Result<Taken, Failed> {
+        let Credentials { sid, secret } = credentials;
+        let request = self.connections.0.get(format!("{}{uri}", self.base)).timeout(self.patience.timeout);
+        let request = request.basic_auth(sid, Some(secret.expose_secret()));
+        let response = request.send().await.map_err(|error| Failed::lost(what, &error))?;
+        let text = |name: header::HeaderName| response.headers().get(name)?.to_str().ok();
+        let at_ms = text(header::DATE).and_then(parse_rfc2822);
+        let retry_after =
+            text(header::RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let status = response.status();
+        let body = read(response).await.map_err(|error| match error {
+            Unread::Lost(error) => Failed::lost(what, &error),
+            Unread::TooLarge => Failed::once(malformed(what, format!("it has more than {ANSWER_BYTES_MAX} bytes"))),
+        })?;
+        match status {
+            status if status.is_success() => Ok((body, at_ms)),
+            status => Err(Failed { retry_after, ..refused(status, &body, what) }),
+        }
+    }
+}
+
+/// The body of an answer, and when Twilio gave it.
+type Taken = (Vec<u8>, Option<Millis>);
+
+/// A request that failed, and whether it may be repeated.
+struct Failed {
+    error: ClientError,
+    may_be_repeated: bool,
+    retry_after: Option<Duration>,
+}
+
+impl Failed {
+    const fn once(error: ClientError) -> Self {
+        Self { error, may_be_repeated: false, retry_after: None }
+    }
+
+    const fn repeatable(error: ClientError) -> Self {
+        Self { error, may_be_repeated: true, retry_after: None }
+    }
+
+    fn lost(what: &str, error: &reqwest::Error) -> Self {
+        Self::repeatable(unavailable(what, error))
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8], what: &str) -> Failed {
+    let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
+    let said = message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect::<String>());
+    let code = code.map_or(String::new(), |code| format!(", error {code}"));
+    let message = format!("{}{code}{}", status.as_u16(), said.map(|said| format!(": {said}")).unwrap_or_default());
+    let what = what.to_owned();
+    match status {
+        StatusCode::NOT_FOUND => Failed::once(ClientError::NotFound { what }),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::once(ClientError::Unauthorized { what, message }),
+        StatusCode::TOO_MANY_REQUESTS => Failed::repeatable(ClientError::TooMany { what }),
+        status if status.is_server_error() => {
+            Failed::repeatable(ClientError::Unavailable { what, why: format!("it answers {message}") })
+        }
+        _ => Failed::once(ClientError::Malformed { what, why: format!("it answers {message}") }),
+    }
+}
+
+enum Unread {
+    Lost(reqwest::Error),
+    TooLarge,
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Lost)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(Unread::TooLarge);
+        }
+    }
+    Ok(body)
+}
+
+/// What lies at the bottom, without the URL, which may hold a phone number.
+fn unavailable(what: &str, error: &reqwest::Error) -> ClientError {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let why = if error.is_timeout() { "no answer in time".to_owned() } else { deepest.to_string() };
+    ClientError::Unavailable { what: what.to_owned(), why }
+}
+
+pub(super) fn malformed(what: &str, why: impl std::fmt::Display) -> ClientError {
+    ClientError::Malformed { what: what.to_owned(), why: why.to_string() }
+}
+
+const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
+const CONNECT: Duration = Duration::from_secs(5);
+/// A page of a thousand calls has some two megabytes.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+const MESSAGE_CHARS_MAX: usize = 300;
