@@ -4,8 +4,10 @@
 mod callbacks;
 mod labels;
 mod quarantine;
+mod sweep;
 mod voice;
 
+pub use sweep::{CallFigures, LookedAt, ProviderAnswer, ProviderRequest, SweepFigures};
 pub use voice::VoiceFigures;
 
 use std::io::IsTerminal;
@@ -234,6 +236,11 @@ impl Metrics {
         &self.0.quarantine
     }
 
+    /// The figures of the sweeper, and of how providers answer.
+    pub fn sweep(&self) -> &SweepFigures {
+        &self.0.sweep
+    }
+
     /// All figures as OpenMetrics text; see [`METRICS_CONTENT_TYPE`].
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -265,6 +272,7 @@ struct Figures {
     callbacks: CallbackCounters,
     voice: VoiceFigures,
     quarantine: QuarantineFigures,
+    sweep: SweepFigures,
 }
 
 impl Default for Figures {
@@ -286,6 +294,7 @@ impl Default for Figures {
             callbacks: CallbackCounters::default(),
             voice: VoiceFigures::default(),
             quarantine: QuarantineFigures::default(),
+            sweep: SweepFigures::default(),
         }
     }
 }
@@ -310,6 +319,7 @@ impl Figures {
         self.callbacks.register(to);
         self.voice.register(to);
         self.quarantine.register(to);
+        self.sweep.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
