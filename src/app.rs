@@ -6,9 +6,9 @@
 
 use crate::{
     clock::SharedClock,
-    config::{Config, ConfigError, DatabaseUrl},
+    config::{AnsweredOutcome, Config, ConfigError, DatabaseUrl},
     directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
-    domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
+    domain::{id::DEFAULT_TENANT, lead::ContactPolicy, state::Outcome},
     health::Health,
     housekeeping::Housekeeping,
     http::{self, Gateway},
@@ -16,7 +16,9 @@ use crate::{
     quarantine::{self, Quarantine},
     seal::{SealError, Sealer},
     store::{self, Db, OpenError, StoreError, keys, tenants},
+    sweep::{self, SourceParts, Sources, SweepRules, Sweeper},
     telemetry::Metrics,
+    twilio::client::{ClientError, Patience},
 };
 use actix_web::{App as Web, HttpServer, dev::Server, middleware::from_fn, web, web::Data};
 use rand::{SeedableRng, rngs::StdRng};
@@ -44,6 +46,9 @@ pub enum AppError {
     /// The key that seals credentials cannot be used.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The address cannot be listened on.
     #[error("listen on {address}: {source}")]
     Listen {
@@ -92,6 +97,39 @@ pub fn rules(config: &Config) -> Rules {
             count_parent: contact.count_parent,
         },
     }
+}
+
+/// The sweeper of a configuration. It submits through `ingest`.
+pub fn sweeper(config: &Config, with: SweepWith<'_>) -> Result<Sweeper, ClientError> {
+    let SweepWith { db, clock, directory, ingest, metrics, rng } = with;
+    let sweep = &config.sweep;
+    let if_answered = match sweep.answered_outcome {
+        AnsweredOutcome::Completed => Outcome::Completed,
+        AnsweredOutcome::Failed => Outcome::Failed,
+    };
+    let rules =
+        SweepRules { limits: sweep.limits(), if_answered, interval_ms: sweep.interval_ms, supersede: sweep.supersede };
+    let sources = Sources::new(SourceParts {
+        directory,
+        clock: clock.clone(),
+        twilio_base: config.twilio.api_base.clone(),
+        twilio_requests_per_second: config.twilio.requests_per_second,
+        patience: Patience::default(),
+        rng: StdRng::from_rng(rng),
+    })?;
+    Ok(Sweeper::new(sweep::Parts { db, clock, rng: StdRng::from_rng(rng), ingest, sources, metrics, rules }))
+}
+
+/// What a sweeper needs beside its configuration.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the parts of `sweep::Parts`")]
+pub struct SweepWith<'a> {
+    pub db: Db,
+    pub clock: SharedClock,
+    pub directory: Arc<Directory>,
+    pub ingest: Ingest,
+    pub metrics: Metrics,
+    pub rng: &'a mut StdRng,
 }
 
 /// Opens the configured database and brings it up to date.
@@ -151,6 +189,17 @@ impl App {
             pause: QUARANTINE_PAUSE,
         });
         writers.spawn(keeper.run());
+        let sweeper = sweeper(
+            &config,
+            SweepWith {
+                db: db.clone(),
+                clock: clock.clone(),
+                directory: directory.clone(),
+                ingest: ingest.clone(),
+                metrics: metrics.clone(),
+                rng: &mut rng,
+            },
+        )?;
         let (listener, address) = listen(config.listen)?;
         let metrics_listener = config.metrics_listen.map(listen).transpose()?.map(|(listener, _)| listener);
         let gateway = Data::new(Gateway {
@@ -159,6 +208,7 @@ impl App {
             db,
             ingest,
             quarantine,
+            sweeper,
             directory,
             metrics,
             rng: Mutex::new(rng),
@@ -206,6 +256,7 @@ impl App {
         };
         let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
         let mut health = tokio::spawn(health(&gateway).run(background.clone()));
+        let mut sweeper = tokio::spawn(gateway.sweeper.clone().run(background.clone()));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -214,6 +265,7 @@ impl App {
             _ = &mut reread => Err(AppError::Dead { what: "the retry of unapplied deliveries" }),
             _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
             _ = &mut health => Err(AppError::Dead { what: "the count of callbacks" }),
+            _ = &mut sweeper => Err(AppError::Dead { what: "the sweeper" }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -227,7 +279,7 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health);
+                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper);
                 while writers.join_next().await.is_some() {}
             }
         };

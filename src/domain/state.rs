@@ -135,6 +135,16 @@ words! {
     }
 }
 
+impl Resolution {
+    /// Whether the provider said it, by itself or when it was asked.
+    pub const fn is_told(self) -> bool {
+        match self {
+            Self::Callback | Self::Reconciled => true,
+            Self::Manual | Self::Inferred => false,
+        }
+    }
+}
+
 impl Status {
     /// Whether the call is over in this status.
     pub const fn is_ended(self) -> bool {

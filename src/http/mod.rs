@@ -30,7 +30,7 @@ pub use trace::trace;
 
 use crate::{
     clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, quarantine::Quarantine, store::Db,
-    telemetry::Metrics,
+    sweep::Sweeper, telemetry::Metrics,
 };
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, guard,
@@ -56,6 +56,8 @@ pub struct Gateway {
     pub ingest: Ingest,
     /// What was refused is kept here for a while.
     pub quarantine: Quarantine,
+    /// Looks after live calls.
+    pub sweeper: Sweeper,
     /// Who may speak.
     pub directory: Arc<Directory>,
     /// What is counted.

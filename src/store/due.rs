@@ -113,6 +113,16 @@ pub async fn list_silent(
     LIST_SILENT.query().bind(tenant).bind(silent_ms).bind(after).bind(limit).fetch_all(on).await
 }
 
+/// The live calls in progress on an extension, the latest first.
+pub async fn list_in_progress_on(
+    on: impl Into<On<'_>>,
+    tenant: &str,
+    extension: &str,
+    limit: i64,
+) -> Result<Vec<CallRow>, StoreError> {
+    LIST_IN_PROGRESS_ON.query().bind(tenant).bind(extension).bind(limit).fetch_all(on).await
+}
+
 /// Notes what became of asking. `due` says which deadlines may be moved; `lease_ms` is the lease that was taken.
 pub async fn settle(tx: &mut Tx, rows: &[Settled], due: Due, lease_ms: i64) -> Result<u64, StoreError> {
     if rows.is_empty() {
@@ -180,6 +190,8 @@ statements! {
         "c.tenant = k.tenant AND c.provider_id = k.provider_id AND c.account = k.account");
     LIST_SILENT = both("SELECT ", call_columns!(names), " FROM call WHERE due_at_ms IS NOT NULL AND tenant = $1
         AND coalesce(alive_ms, created_at_ms) <= $2 AND id > $3 ORDER BY id LIMIT $4");
+    LIST_IN_PROGRESS_ON = both("SELECT ", call_columns!(names), " FROM call WHERE tenant = $1 AND extension = $2
+        AND due_at_ms IS NOT NULL AND status = 'in-progress' ORDER BY answered_at_ms DESC LIMIT $3");
     SETTLE = split(
         concat!("UPDATE call SET asked_ms = k.asked_ms, asks = k.asks, answer = k.answer, due_at_ms = CASE
                 WHEN call.due_at_ms <= $2 OR call.due_at_ms > $3 OR call.due_at_ms = $4 THEN k.due_at_ms

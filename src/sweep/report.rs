@@ -5,7 +5,7 @@ use crate::{
         state::{Resolution, Status},
         time::Millis,
     },
-    store::calls::LegKey,
+    store::calls::{CallRow, LegKey},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,6 +87,53 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// How many of those there are.
     pub skipped_count: u64,
+}
+
+impl Report {
+    /// Adds what another pass came to.
+    pub(super) fn add(&mut self, other: Self) {
+        self.dry_run |= other.dry_run;
+        self.looked += other.looked;
+        self.alive += other.alive;
+        self.repaired += other.repaired;
+        self.given_up += other.given_up;
+        self.skipped_count += other.skipped_count;
+        self.changed.extend(other.changed);
+        self.changed.truncate(SHOWN_MAX);
+        self.skipped.extend(other.skipped);
+        self.skipped.truncate(SHOWN_MAX);
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        if self.changed.len() < SHOWN_MAX {
+            self.changed.push(change);
+        }
+    }
+
+    /// A call that was looked at, and nobody could say.
+    pub(super) fn skip(&mut self, row: &CallRow, status: Status, why: String) {
+        self.looked += 1;
+        self.skipped_count += 1;
+        if self.skipped.len() < SHOWN_MAX {
+            let (call_id, provider_id, account) = (row.id.clone(), row.provider_id.clone(), row.account.clone());
+            self.skipped.push(Skipped { call_id, provider_id, account, status, why });
+        }
+    }
+
+    pub(super) const fn count_alive(&mut self) {
+        self.looked += 1;
+        self.alive += 1;
+    }
+
+    pub(super) const fn count_repaired(&mut self) {
+        self.looked += 1;
+        self.repaired += 1;
+    }
+
+    pub(super) const fn count_given_up(&mut self) {
+        self.looked += 1;
+        self.given_up += 1;
+    }
 }
 
 /// How many calls of each kind a report names.

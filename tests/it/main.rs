@@ -18,6 +18,7 @@ mod recipe;
 mod store;
 mod stories;
 mod support;
+mod sweep;
 mod tidy;
 mod twilio;
 mod voice;

@@ -34,6 +34,7 @@ pub struct Gateway {
     pub address: String,
     pub db: onhook::store::Db,
     pub metrics: onhook::telemetry::Metrics,
+    pub sweeper: onhook::sweep::Sweeper,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), onhook::app::AppError>>>,
     /// Where it asks about accounts; see [`twilio_says`].
@@ -77,11 +78,12 @@ impl Gateway {
         let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
         let address = format!("http://{}", app.address());
         let (db, metrics) = (app.gateway().db.clone(), app.gateway().metrics.clone());
+        let sweeper = app.gateway().sweeper.clone();
         let stop = CancellationToken::new();
         let running = Some(tokio::spawn(app.run(stop.clone())));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { clock, client, address, db, metrics, stop, running, _twilio: twilio }
+        Self { clock, client, address, db, metrics, sweeper, stop, running, _twilio: twilio }
     }
 
     /// Stops softly and waits for the end.
@@ -169,6 +171,8 @@ pub fn config(database_url: &str, settings: &[(&str, &str)]) -> Config {
         ("ONHOOK_SECRET_KEY", secret),
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
         ("TWILIO_AUTH_TOKEN", TOKEN),
+        // Tests sweep when they want to.
+        ("ONHOOK_SWEEP_INTERVAL", "0"),
     ];
     let env: BTreeMap<String, String> =
         usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

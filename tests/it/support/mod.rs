@@ -4,5 +4,6 @@ pub mod canned;
 pub mod database;
 pub mod description;
 pub mod gateway;
+pub mod stage;
 pub mod twilio;
 pub mod xml;

@@ -42,9 +42,13 @@ impl Twilio {
 
     /// One whose webhooks reach this gateway, by its clock.
     pub fn beside(gateway: &Gateway, setup: Setup) -> Self {
-        let mut twilio = Self::start(setup, &gateway.clock);
-        twilio.courier = twilio.courier.clone().via(PUBLIC_URL, &gateway.address);
-        twilio
+        Self::start(setup, &gateway.clock).telling(gateway)
+    }
+
+    /// From here on its webhooks reach this gateway.
+    pub fn telling(mut self, gateway: &Gateway) -> Self {
+        self.courier = self.courier.clone().via(PUBLIC_URL, &gateway.address);
+        self
     }
 
     /// Uses the double.

@@ -1,0 +1,211 @@
+//! Does what the verdicts say, or says what it would do.
+
+use super::{
+    pass::Pass,
+    report::{Change, Report},
+    verdict::{Answer, Verdict},
+};
+use crate::{
+    domain::{
+        call::Row,
+        deadline::Source,
+        state::{Resolution, Status},
+        time::{MINUTE, Millis},
+    },
+    ingest::{self, AT_ONCE_MAX, Decision, Submission},
+    store::{
+        StoreError,
+        calls::{CallRow, LegKey},
+        due::{self, Settled},
+        follow_ups::{self, FollowUpRow},
+    },
+};
+use std::{collections::HashMap, time::Duration};
+
+/// A verdict on a call.
+pub(super) struct Act {
+    pub(super) row: CallRow,
+    /// What the row read when it was judged.
+    pub(super) before: Row,
+    pub(super) verdict: Verdict,
+    /// Whether the call was to be looked at, and did not only turn up in a list.
+    pub(super) counts: bool,
+}
+
+/// What a call is after its verdict, or would be.
+struct After {
+    status: Status,
+    resolution: Option<Resolution>,
+    ended_at_ms: Option<Millis>,
+}
+
+impl Pass {
+    /// Submits what is to be submitted, notes what became of asking, and reports it. One call's failure is its own.
+    pub(super) async fn perform(&mut self, acts: Vec<Act>) -> Result<(), StoreError> {
+        if acts.is_empty() {
+            return Ok(());
+        }
+        if self.request.dry_run {
+            for act in &acts {
+                let after = foretell(act)?;
+                self.report.note(act, &after);
+            }
+            return Ok(());
+        }
+        let (acts, failed) = self.submit(acts).await;
+        for (act, why) in failed {
+            self.report.skip(&act.row, act.before.status, why);
+        }
+        let after = self.reload(&acts).await?;
+        self.settle(&acts, &after).await?;
+        for act in &acts {
+            let unchanged = After::of_row(&act.before);
+            self.report.note(act, after.get(&act.row.provider_id).unwrap_or(&unchanged));
+        }
+        Ok(())
+    }
+
+    /// Answers which acts are durable, and which failed for which reason.
+    async fn submit(&self, acts: Vec<Act>) -> (Vec<Act>, Vec<(Act, String)>) {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let (with, without): (Vec<Act>, Vec<Act>) = acts.into_iter().partition(|act| act.verdict.signal.is_some());
+        done.extend(without);
+        let mut with = with.into_iter().peekable();
+        while with.peek().is_some() {
+            let some: Vec<Act> = with.by_ref().take(AT_ONCE_MAX).collect();
+            let submissions = some.iter().map(|act| self.submission(act)).collect();
+            let results = self.shared.ingest.submit_all(submissions, SUBMIT_WITHIN).await;
+            for (act, result) in some.into_iter().zip(results) {
+                match result {
+                    Ok(_) => done.push(act),
+                    Err(error) => {
+                        let call = &act.row.id;
+                        tracing::warn!(call, "failed to {error}; the call is asked about again when its lease ends");
+                        failed.push((act, format!("What was heard could not be written: failed to {error}.")));
+                    }
+                }
+            }
+        }
+        (done, failed)
+    }
+
+    fn submission(&self, act: &Act) -> Submission {
+        let Verdict { signal, decided, .. } = &act.verdict;
+        let actor = || self.request.actor.clone();
+        let decision =
+            decided.clone().map(|(action, rule, evidence)| Decision { actor: actor(), action, rule, evidence });
+        let provider = if act.row.provider == "asterisk" { "asterisk" } else { "twilio" };
+        let signals = signal.iter().cloned().collect();
+        Submission { tenant: act.row.tenant.clone(), provider, delivery: None, signals, ask: Vec::new(), decision }
+    }
+
+    /// What the calls are now whose state may have changed: by what was submitted, or by a webhook that came first.
+    async fn reload(&self, acts: &[Act]) -> Result<HashMap<String, After>, StoreError> {
+        let may_differ = |act: &&Act| act.verdict.answer != Answer::Alive || !act.counts || is_news(act);
+        let keys: Vec<LegKey> = acts.iter().filter(may_differ).map(|act| key(&act.row)).collect();
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = due::list_by_keys(&self.shared.db, &keys).await?;
+        rows.iter().map(|row| Ok((row.provider_id.clone(), After::of_row(&ingest::registers(row)?.read())))).collect()
+    }
+
+    async fn settle(&self, acts: &[Act], after: &HashMap<String, After>) -> Result<(), StoreError> {
+        let settled: Vec<Settled> = acts.iter().map(|act| settled(act, self.now_ms)).collect();
+        let follow_ups: Vec<FollowUpRow> =
+            acts.iter().filter_map(|act| self.follow_up(act, after.get(&act.row.provider_id)?)).collect();
+        let mut tx = self.shared.db.begin().await?;
+        due::settle(&mut tx, &settled, self.due, self.lease_ms).await?;
+        follow_ups::insert(&mut tx, &follow_ups).await?;
+        tx.commit().await
+    }
+
+    /// What is still to be learned of a call that has just ended: its lost callbacks, or how it really ended.
+    fn follow_up(&self, act: &Act, after: &After) -> Option<FollowUpRow> {
+        let (kind, due_ms) = match after.resolution? {
+            Resolution::Reconciled if act.verdict.answer == Answer::Ended => {
+                let ended_ms = after.ended_at_ms.unwrap_or(self.now_ms).min(self.now_ms);
+                (follow_ups::HISTORY, ended_ms.saturating_add(HISTORY_AFTER_MS).max(self.now_ms))
+            }
+            Resolution::Inferred if self.source == Source::Asked && act.verdict.answer == Answer::Trouble => {
+                (follow_ups::ENDING, self.now_ms.saturating_add(ENDING_AFTER_MS))
+            }
+            _ => return None,
+        };
+        let LegKey { tenant, provider_id, account } = key(&act.row);
+        Some(FollowUpRow {
+            tenant,
+            provider_id,
+            account,
+            kind: kind.to_owned(),
+            due_ms,
+            attempts: 0,
+            created_ms: self.now_ms,
+        })
+    }
+}
+
+impl After {
+    const fn of_row(row: &Row) -> Self {
+        Self { status: row.status, resolution: row.resolution, ended_at_ms: row.ended_at_ms }
+    }
+}
+
+impl Report {
+    /// Counts a call that was judged, and shows it if it changed or nobody could say.
+    fn note(&mut self, act: &Act, after: &After) {
+        let changed = act.before.status != after.status || act.before.resolution != after.resolution;
+        if !act.counts && !changed {
+            return;
+        }
+        if changed {
+            self.change(Change {
+                call_id: act.row.id.clone(),
+                provider_id: act.row.provider_id.clone(),
+                account: act.row.account.clone(),
+                from: act.before.status,
+                to: after.status,
+                resolution: after.resolution,
+                why: act.verdict.why.clone(),
+            });
+        }
+        match (act.verdict.answer, after.resolution) {
+            (Answer::Alive, _) => self.count_alive(),
+            (Answer::Ended, _) => self.count_repaired(),
+            (_, Some(Resolution::Inferred)) => self.count_given_up(),
+            _ => self.skip(&act.row, after.status, act.verdict.why.clone()),
+        }
+    }
+}
+
+/// What would become of a call.
+fn foretell(act: &Act) -> Result<After, StoreError> {
+    let mut call = ingest::registers(&act.row)?;
+    if let Some(signal) = &act.verdict.signal {
+        call.absorb(signal);
+    }
+    Ok(After::of_row(&call.read()))
+}
+
+/// Whether what was heard is more than a sign of life.
+fn is_news(act: &Act) -> bool {
+    act.verdict.signal.as_ref().is_some_and(|signal| !signal.is_sign_of_life())
+}
+
+fn settled(act: &Act, now_ms: Millis) -> Settled {
+    let LegKey { tenant, provider_id, account } = key(&act.row);
+    let Verdict { answer, asks, due_at_ms, .. } = &act.verdict;
+    let answer = answer.as_str().to_owned();
+    Settled { tenant, provider_id, account, asked_ms: now_ms, asks: *asks, answer, due_at_ms: *due_at_ms }
+}
+
+fn key(row: &CallRow) -> LegKey {
+    LegKey { tenant: row.tenant.clone(), provider_id: row.provider_id.clone(), account: row.account.clone() }
+}
+
+/// How long what was heard may take to be written.
+const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
+/// From when on Twilio shows the callbacks it made for a call (Call Event resource).
+const HISTORY_AFTER_MS: Millis = 15 * MINUTE;
+/// When one that was given up is asked about again.
+const ENDING_AFTER_MS: Millis = 5 * MINUTE;

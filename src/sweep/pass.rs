@@ -1,0 +1,390 @@
+//! One pass over the calls of one account: lists first, then what is missing one by one.
+
+use super::{
+    PAGE_ROWS, Shared,
+    act::Act,
+    asking,
+    report::{Chosen, Report, Request},
+    twilio::TwilioSource,
+    verdict::{BELIEVED_MS, Heard, Judge},
+};
+use crate::{
+    clock::Stopwatch,
+    domain::{
+        deadline::Source,
+        id::Leg,
+        signal::{Claim, Signal},
+        state::Status,
+        time::{MINUTE, Millis},
+    },
+    ingest,
+    provider::{Trouble, TroubleKind, Truth},
+    store::{
+        StoreError,
+        calls::{CallRow, LegKey},
+        due::{self, Due, DueAccount},
+        watch::{self, Claim as Claiming, WatchRow},
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use tokio::task::JoinSet;
+
+/// A pass that is under way.
+pub(super) struct Pass {
+    pub(super) shared: Arc<Shared>,
+    pub(super) request: Arc<Request>,
+    account: DueAccount,
+    pub(super) now_ms: Millis,
+    pub(super) due: Due,
+    /// Until when calls are leased.
+    pub(super) lease_ms: Millis,
+    watch: WatchRow,
+    /// Why the account did not answer, if it did not.
+    trouble: Option<Trouble>,
+    fingerprint: Option<String>,
+    /// Whether the account can be asked at all.
+    pub(super) source: Source,
+    pub(super) report: Report,
+}
+
+/// The calls of a pass, page by page.
+enum Calls {
+    /// These.
+    Chosen(Vec<CallRow>),
+    /// Those that are due, leased so that nobody else takes them.
+    Leased,
+    /// Those that are due, only looked at, from this provider id on.
+    Due(Option<String>),
+}
+
+impl Pass {
+    /// Makes a pass. `chosen`: these calls; else those that are due.
+    pub(super) async fn run(
+        shared: Arc<Shared>,
+        request: Arc<Request>,
+        account: DueAccount,
+        chosen: Option<Vec<CallRow>>,
+    ) -> Result<Report, StoreError> {
+        let now_ms = shared.clock.now_ms();
+        let (due, lease_ms) = (shared.rules.due(now_ms), now_ms.saturating_add(LEASE_MS));
+        let report = Report { dry_run: request.dry_run, ..Report::default() };
+        let exclusive = !request.dry_run && !matches!(request.chosen, Chosen::Call(_));
+        let watch = match exclusive {
+            true => claim(&shared, &request, &account, now_ms, lease_ms).await?,
+            false => {
+                let known = watch::find(&shared.db, &account.tenant, &account.account).await?;
+                let (tenant, account) = (account.tenant.clone(), account.account.clone());
+                Some(known.unwrap_or(WatchRow { tenant, account, ..WatchRow::default() }))
+            }
+        };
+        // Somebody else is asking, or has just asked.
+        let Some(watch) = watch else { return Ok(report) };
+        let (trouble, fingerprint, source) = (None, None, Source::Asked);
+        let mut pass =
+            Self { shared, request, account, now_ms, due, lease_ms, watch, trouble, fingerprint, source, report };
+        let done = pass.sweep(chosen).await;
+        if exclusive {
+            let Self { shared, watch, trouble, fingerprint, .. } = &mut pass;
+            asking::release(shared, watch, trouble.as_ref(), fingerprint.take(), shared.clock.now_ms()).await?;
+        }
+        done.map(|()| pass.report)
+    }
+
+    async fn sweep(&mut self, chosen: Option<Vec<CallRow>>) -> Result<(), StoreError> {
+        let DueAccount { tenant, provider, account } = self.account.clone();
+        let source = match self.shared.sources.of(&tenant, &provider, &account).await {
+            Ok(Some(source)) => source,
+            Ok(None) => return self.ask_nobody(chosen).await,
+            Err(error) => {
+                let trouble = Trouble { kind: TroubleKind::Unreachable, detail: error.to_string() };
+                return self.leave(chosen, trouble).await;
+            }
+        };
+        asking::meet(&mut self.watch, source.base());
+        let fingerprint = source.fingerprint().to_owned();
+        let by_hand = self.request.actor != super::SWEEPER;
+        if let Some(trouble) = asking::forbids(&self.watch, &fingerprint, self.now_ms).filter(|_| !by_hand) {
+            self.fingerprint = Some(fingerprint);
+            return self.leave(chosen, trouble).await;
+        }
+        self.fingerprint = Some(fingerprint);
+        let mut listed = HashSet::new();
+        if !matches!(self.request.chosen, Chosen::Call(_)) {
+            self.watch.listed_ms = Some(self.now_ms);
+            match source.live().await {
+                Ok(live) => listed = self.hear(live, chosen.as_deref()).await?,
+                Err(trouble) => return self.leave(chosen, trouble).await,
+            }
+        }
+        self.ask_singly(&source, chosen, &listed).await
+    }
+
+    /// Takes what the lists say to all calls they name. Answers the calls they name.
+    async fn hear(&mut self, live: Vec<Signal>, chosen: Option<&[CallRow]>) -> Result<HashSet<String>, StoreError> {
+        let chosen: Option<HashSet<&str>> = chosen.map(|calls| calls.iter().map(|c| c.provider_id.as_str()).collect());
+        let said: HashMap<String, Signal> = live.into_iter().map(|s| (s.leg.provider_id.clone(), s)).collect();
+        let keys: Vec<LegKey> = said.keys().map(|id| self.key(id)).collect();
+        for keys in keys.chunks(PAGE_LEN) {
+            let mut acts = Vec::new();
+            for row in due::list_by_keys(&self.shared.db, keys).await? {
+                if row.deliveries > 0 {
+                    self.watch.seen_ms = Some(self.now_ms);
+                }
+                let Some(signal) = said.get(&row.provider_id) else { continue };
+                let counts = match &chosen {
+                    Some(chosen) => chosen.contains(row.provider_id.as_str()),
+                    None => row.due_at_ms.is_some_and(|at| at <= self.due.now_ms || at > self.due.beyond_ms),
+                };
+                acts.extend(self.listed(row, signal, counts)?);
+            }
+            self.perform(acts).await?;
+        }
+        Ok(said.into_keys().collect())
+    }
+
+    /// What a list says of one call: that it is alive, or that it has come further than we know. A call that ended by the
+    /// provider's word is left alone: lists lag behind. One that was given up lives again.
+    fn listed(&self, row: CallRow, signal: &Signal, counts: bool) -> Result<Option<Act>, StoreError> {
+        let before = ingest::registers(&row)?.read();
+        let is_live = row.due_at_ms.is_some();
+        let was_given_up = before.resolution.is_some_and(|r| !r.is_told()) && row.merged_into.is_none();
+        if !is_live && !was_given_up {
+            return Ok(None);
+        }
+        let further = matches!(&signal.claim, Claim::Live(live) if Status::from(*live) > before.status);
+        let heard = match further || was_given_up {
+            true => signal.clone(),
+            false => Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() },
+        };
+        let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Said(heard));
+        Ok(Some(Act { row, before, verdict, counts }))
+    }
+
+    async fn ask_singly(
+        &mut self,
+        source: &Arc<TwilioSource>,
+        chosen: Option<Vec<CallRow>>,
+        listed: &HashSet<String>,
+    ) -> Result<(), StoreError> {
+        let mut calls = self.calls(chosen);
+        let watch = Stopwatch::start();
+        let mut left = SINGLES_MAX;
+        // What is not asked in time stays due.
+        while watch.seconds() < SINGLES_WITHIN_S && left > 0 && self.trouble.is_none() {
+            let mut page = self.next(&mut calls).await?;
+            if page.is_empty() {
+                break;
+            }
+            page.retain(|row| !listed.contains(&row.provider_id));
+            left = left.saturating_sub(page.len());
+            self.ask_page(source, page).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_page(&mut self, source: &Arc<TwilioSource>, page: Vec<CallRow>) -> Result<(), StoreError> {
+        let probes =
+            if self.watch.trouble.as_deref() == Some(TroubleKind::Blind.as_str()) { PROBES } else { usize::MAX };
+        let mut waiting = page.into_iter();
+        let (mut asking, mut answered, mut asked) = (JoinSet::new(), Vec::new(), 0);
+        loop {
+            while asking.len() < SINGLES_AT_ONCE && asked < probes && self.trouble.is_none() {
+                let Some(row) = waiting.next() else { break };
+                asked += 1;
+                let source = source.clone();
+                asking.spawn(async move {
+                    let said = source.look(&row.provider_id).await;
+                    (row, said)
+                });
+            }
+            let Some(done) = asking.join_next().await else { break };
+            match done {
+                Ok((row, said)) => {
+                    if let Err(trouble) = &said {
+                        self.trouble = Some(trouble.clone());
+                    }
+                    answered.push((row, said));
+                }
+                Err(panic) => {
+                    tracing::error!(%panic, "asking about a call broke; it is asked again when its lease ends")
+                }
+            }
+        }
+        // The account answers no more, or knows none of our calls: the rest is not asked for now.
+        let blind = || Trouble { kind: TroubleKind::Blind, detail: self.watch.detail.clone().unwrap_or_default() };
+        let rest = self.trouble.clone().unwrap_or_else(blind);
+        answered.extend(waiting.map(|row| (row, Err(rest.clone()))));
+        let mut acts = Vec::new();
+        let asked = self.asks(&answered).await?;
+        for (row, said) in answered {
+            let asks = asked.get(&row.provider_id).copied().unwrap_or_default();
+            acts.push(self.answered(row, asks, said)?);
+        }
+        self.perform(acts).await
+    }
+
+    fn answered(&mut self, row: CallRow, asks: i64, said: Result<Option<Signal>, Trouble>) -> Result<Act, StoreError> {
+        let before = ingest::registers(&row)?.read();
+        let heard = match said {
+            Ok(Some(signal)) => {
+                if row.deliveries > 0 {
+                    self.watch.seen_ms = Some(self.now_ms);
+                }
+                let is_news = match &signal.claim {
+                    Claim::Live(live) => Status::from(*live) > before.status,
+                    _ => true,
+                };
+                let bare = || Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() };
+                Heard::Said(if is_news { signal } else { bare() })
+            }
+            Ok(None) => Heard::NotFound { counts: asking::knows_us(&self.watch, self.now_ms, BELIEVED_MS) },
+            Err(trouble) => Heard::Trouble(trouble),
+        };
+        let verdict = self.judge().verdict(&leg(&row), &before, asks, heard.clone());
+        let is_blind =
+            matches!(heard, Heard::NotFound { counts: false }) && verdict.asks >= super::verdict::NOT_FOUND_MIN;
+        if is_blind && self.trouble.is_none() {
+            let detail = format!("find any of the calls of {} at {}", self.account.account, self.watch.base);
+            self.trouble = Some(Trouble { kind: TroubleKind::Blind, detail });
+        }
+        Ok(Act { row, before, verdict, counts: true })
+    }
+
+    /// The account does not answer: what may be given up is given up, all else stays due.
+    async fn leave(&mut self, chosen: Option<Vec<CallRow>>, trouble: Trouble) -> Result<(), StoreError> {
+        self.trouble = Some(trouble.clone());
+        let mut calls = chosen.map_or(Calls::Due(Some(String::new())), Calls::Chosen);
+        for _ in 0..PAGES_MAX {
+            let page = self.next(&mut calls).await?;
+            if page.is_empty() {
+                break;
+            }
+            let mut acts = Vec::new();
+            for row in page {
+                let before = ingest::registers(&row)?.read();
+                let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Trouble(trouble.clone()));
+                match verdict.signal {
+                    Some(_) => acts.push(Act { row, before, verdict, counts: true }),
+                    None => self.report.skip(&row, before.status, verdict.why),
+                }
+            }
+            self.perform(acts).await?;
+        }
+        Ok(())
+    }
+
+    /// There is nobody to ask.
+    async fn ask_nobody(&mut self, chosen: Option<Vec<CallRow>>) -> Result<(), StoreError> {
+        self.source = Source::Nobody;
+        let mut calls = self.calls(chosen);
+        for _ in 0..PAGES_MAX {
+            let page = self.next(&mut calls).await?;
+            if page.is_empty() {
+                break;
+            }
+            let mut acts = Vec::new();
+            for row in page {
+                let before = ingest::registers(&row)?.read();
+                let newer = self.newer(&row, &before).await?;
+                let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Nobody { newer });
+                acts.push(Act { row, before, verdict, counts: true });
+            }
+            self.perform(acts).await?;
+        }
+        Ok(())
+    }
+
+    /// A newer call in progress on the same extension, if that is to end this one.
+    async fn newer(&self, row: &CallRow, before: &crate::domain::call::Row) -> Result<Option<String>, StoreError> {
+        let Some(extension) = row.extension.as_deref().filter(|_| self.shared.rules.supersede) else { return Ok(None) };
+        if before.status != Status::InProgress {
+            return Ok(None);
+        }
+        let others = due::list_in_progress_on(&self.shared.db, &row.tenant, extension, PAGE_ROWS).await?;
+        let since = |call: &CallRow| (call.answered_at_ms.unwrap_or(call.created_at_ms), call.id.clone());
+        Ok(others.into_iter().filter(|other| since(other) > since(row)).map(|other| other.id).max())
+    }
+
+    fn calls(&self, chosen: Option<Vec<CallRow>>) -> Calls {
+        match chosen {
+            Some(calls) => Calls::Chosen(calls),
+            None if self.request.dry_run => Calls::Due(Some(String::new())),
+            None => Calls::Leased,
+        }
+    }
+
+    /// The next page; empty at the end.
+    async fn next(&self, calls: &mut Calls) -> Result<Vec<CallRow>, StoreError> {
+        let DueAccount { tenant, account, .. } = &self.account;
+        let of = (tenant.as_str(), account.as_str());
+        match calls {
+            Calls::Chosen(calls) => Ok(calls.drain(..calls.len().min(PAGE_LEN)).collect()),
+            Calls::Leased => {
+                let mut tx = self.shared.db.begin().await?;
+                let page = due::lease(&mut tx, of, self.due, self.lease_ms, PAGE_ROWS).await?;
+                tx.commit().await?;
+                Ok(page)
+            }
+            Calls::Due(after) => {
+                let Some(from) = after.take() else { return Ok(Vec::new()) };
+                let page = due::list(&self.shared.db, of, self.due, &from, PAGE_ROWS).await?;
+                *after = page.last().map(|row| row.provider_id.clone());
+                Ok(page)
+            }
+        }
+    }
+
+    /// How often in a row nobody could say, by provider id.
+    async fn asks<T>(&self, answered: &[(CallRow, T)]) -> Result<HashMap<String, i64>, StoreError> {
+        let keys: Vec<LegKey> = answered.iter().map(|(row, _)| self.key(&row.provider_id)).collect();
+        let asked = due::list_asked(&self.shared.db, &keys).await?;
+        Ok(asked.into_iter().map(|row| (row.provider_id, row.asks)).collect())
+    }
+
+    fn key(&self, provider_id: &str) -> LegKey {
+        let DueAccount { tenant, account, .. } = &self.account;
+        LegKey { tenant: tenant.clone(), provider_id: provider_id.to_owned(), account: account.clone() }
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        let rules = &self.shared.rules;
+        let (limits, if_answered, interval_ms) = (&rules.limits, rules.if_answered, rules.again_ms());
+        Judge { limits, if_answered, interval_ms, now_ms: self.now_ms }
+    }
+}
+
+async fn claim(
+    shared: &Shared,
+    request: &Request,
+    account: &DueAccount,
+    now_ms: Millis,
+    until_ms: Millis,
+) -> Result<Option<WatchRow>, StoreError> {
+    let DueAccount { tenant, account, .. } = account;
+    // What sweeps by itself lists once per interval, on however many nodes it runs.
+    let is_ours = request.actor == super::SWEEPER;
+    let not_listed_after_ms = is_ours.then(|| now_ms.saturating_sub(shared.rules.again_ms() / 4 * 3));
+    let mut tx = shared.db.begin().await?;
+    let claimed = watch::claim(&mut tx, Claiming { tenant, account, now_ms, until_ms, not_listed_after_ms }).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+fn leg(row: &CallRow) -> Leg {
+    Leg { provider_id: row.provider_id.clone(), account: row.account.clone() }
+}
+
+/// Until when an account and its calls are taken: whoever has not ended by then is dead.
+const LEASE_MS: Millis = 2 * MINUTE;
+/// How many calls one pass asks about singly, how long it does so, and how many at a time.
+const SINGLES_MAX: usize = 2_000;
+const SINGLES_WITHIN_S: f64 = 60.0;
+const SINGLES_AT_ONCE: usize = 4;
+/// How many calls are asked about of an account that knew none so far.
+const PROBES: usize = 3;
+/// How many pages of calls that nobody can say anything of one pass looks at.
+const PAGES_MAX: usize = 40;
+const PAGE_LEN: usize = PAGE_ROWS as usize;

@@ -1,0 +1,3 @@
+//! Every call ends: what the sweeper makes of calls whose webhooks are lost.
+
+mod repair;
