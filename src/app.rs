@@ -114,7 +114,7 @@ pub fn sweeper(config: &Config, with: SweepWith<'_>) -> Result<Sweeper, ClientEr
         clock: clock.clone(),
         twilio_base: config.twilio.api_base.clone(),
         twilio_requests_per_second: config.twilio.requests_per_second,
-        patience: Patience::default(),
+        patience: SWEEP_PATIENCE,
         rng: StdRng::from_rng(rng),
     })?;
     Ok(Sweeper::new(sweep::Parts { db, clock, rng: StdRng::from_rng(rng), ingest, sources, metrics, rules }))
@@ -368,6 +368,13 @@ async fn first_key(
     Ok(first.map(|first| first.text))
 }
 
+/// One account that does not answer must not hold up the next round for all.
+const SWEEP_PATIENCE: Patience = Patience {
+    timeout: Duration::from_secs(10),
+    retries: 2,
+    first_pause: Duration::from_millis(300),
+    longest_pause: Duration::from_secs(5),
+};
 /// Between two transactions that keep refused deliveries: whoever makes us refuse must not slow down the rest.
 const QUARANTINE_PAUSE: Duration = Duration::from_millis(50);
 /// How long closing the database may take after the deadline.

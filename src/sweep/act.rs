@@ -15,12 +15,15 @@ use crate::{
     ingest::{self, AT_ONCE_MAX, Decision, Submission},
     store::{
         StoreError,
-        calls::{CallRow, LegKey},
+        calls::{self, CallRow, LegKey},
         due::{self, Settled},
         follow_ups::{self, FollowUpRow},
     },
 };
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 /// A verdict on a call.
 pub(super) struct Act {
@@ -115,6 +118,9 @@ impl Pass {
         let follow_ups: Vec<FollowUpRow> =
             acts.iter().filter_map(|act| self.follow_up(act, after.get(&act.row.provider_id)?)).collect();
         let mut tx = self.shared.db.begin().await?;
+        // In the same order as a writer that has some of these calls: neither waits for the other in a circle.
+        let keys: BTreeSet<LegKey> = acts.iter().map(|act| key(&act.row)).collect();
+        calls::lock(&mut tx, &keys.into_iter().collect::<Vec<_>>()).await?;
         due::settle(&mut tx, &settled, self.due, self.lease_ms).await?;
         follow_ups::insert(&mut tx, &follow_ups).await?;
         tx.commit().await
