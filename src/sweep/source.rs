@@ -4,7 +4,7 @@ use super::twilio::TwilioSource;
 use crate::{
     clock::SharedClock,
     directory::{Account, Directory, Unavailable},
-    twilio::client::{Client, ClientError, Connections, Credentials, Patience},
+    twilio::client::{Client, ClientError, Connections, Credentials, Pace, Patience},
 };
 use rand::{Rng, rngs::StdRng};
 use secrecy::ExposeSecret;
@@ -38,25 +38,35 @@ pub struct Sources {
     directory: Arc<Directory>,
     clock: SharedClock,
     base: Url,
+    requests_per_second: u32,
     patience: Patience,
     connections: Connections,
     rng: Mutex<StdRng>,
     kept: Mutex<Kept>,
 }
 
-/// Clients by account, and when each was last asked for.
+/// Clients by account, and in which turn each was last asked for.
 #[derive(Debug, Default)]
 struct Kept {
-    sources: HashMap<String, (u64, Arc<TwilioSource>)>,
+    sources: HashMap<String, One>,
     turn: u64,
+}
+
+#[derive(Debug)]
+struct One {
+    turn: u64,
+    source: Arc<TwilioSource>,
+    /// Stays the account's when its credentials change.
+    pace: Pace,
 }
 
 impl Sources {
     /// Nobody has been asked yet. Fails only if TLS cannot be set up.
     pub fn new(parts: SourceParts) -> Result<Self, ClientError> {
-        let SourceParts { directory, clock, twilio_base: base, twilio_requests_per_second: _, patience, rng } = parts;
+        let SourceParts { directory, clock, twilio_base: base, patience, rng, .. } = parts;
+        let requests_per_second = parts.twilio_requests_per_second;
         let (connections, rng, kept) = (Connections::open()?, Mutex::new(rng), Mutex::default());
-        Ok(Self { directory, clock, base, patience, connections, rng, kept })
+        Ok(Self { directory, clock, base, requests_per_second, patience, connections, rng, kept })
     }
 
     /// Who can be asked about the calls of an account. `None`: nobody, because the directory does not know the account, or
@@ -98,21 +108,19 @@ impl Sources {
         let mut kept = lock(&self.kept);
         kept.turn = kept.turn.saturating_add(1);
         let turn = kept.turn;
-        if let Some((last, source)) = kept.sources.get_mut(account)
-            && source.fingerprint() == fingerprint
-        {
-            *last = turn;
-            return Some(Arc::clone(source));
+        if let Some(one) = kept.sources.get_mut(account).filter(|one| one.source.fingerprint() == fingerprint) {
+            one.turn = turn;
+            return Some(Arc::clone(&one.source));
         }
-        let client = self.client(credentials)?;
-        let source = TwilioSource::new(account.to_owned(), fingerprint, client, self.clock.clone());
-        let source = Arc::new(source);
-        if kept.sources.len() >= KEPT_MAX
-            && let Some(oldest) = kept.sources.iter().min_by_key(|(_, (last, _))| *last).map(|(id, _)| id.clone())
-        {
-            kept.sources.remove(&oldest);
+        let pace = kept.sources.get(account).map(|one| one.pace.clone());
+        let pace = pace.unwrap_or_else(|| Pace::per_second(self.requests_per_second));
+        let client = self.client(credentials)?.at(pace.clone());
+        let source = Arc::new(TwilioSource::new(account.to_owned(), fingerprint, client, self.clock.clone()));
+        if kept.sources.len() >= KEPT_MAX && !kept.sources.contains_key(account) {
+            let oldest = kept.sources.iter().min_by_key(|(_, one)| one.turn).map(|(id, _)| id.clone());
+            oldest.and_then(|oldest| kept.sources.remove(&oldest));
         }
-        kept.sources.insert(account.to_owned(), (turn, Arc::clone(&source)));
+        kept.sources.insert(account.to_owned(), One { turn, source: Arc::clone(&source), pace });
         Some(source)
     }
 

@@ -2,9 +2,11 @@
 //!
 //! Every answer is bounded in size and every list in pages. How a request is sent, and when it is repeated: [`wire`].
 
+mod hang_up;
 mod wire;
 
-pub use wire::Connections;
+pub use hang_up::{HangUp, HungUp};
+pub use wire::{Connections, Pace};
 
 use super::rest::{Account, Application, Call, CallRequest, PhoneNumber};
 use crate::domain::time::Millis;
@@ -147,6 +149,12 @@ impl Client {
     /// Tries these credentials too, where the others are refused: while a token is rotated either may be the good one.
     pub fn or(mut self, credentials: Credentials) -> Self {
         self.wire.or(credentials);
+        self
+    }
+
+    /// Asks no faster than this; what is too fast waits.
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.wire.at(pace);
         self
     }
 

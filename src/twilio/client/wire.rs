@@ -1,7 +1,8 @@
 //! How a request reaches Twilio, and when it is repeated.
 //!
 //! A GET is safe to repeat: after 429, 5xx, a timeout or a lost connection with growing pauses, as `Retry-After` says if
-//! Twilio says so, a bounded number of times. No proxy of the environment is used and no redirect followed: credentials go
+//! Twilio says so, a bounded number of times. A POST is repeated only if nothing came of it: after 429, and where no
+//! connection came about. Each attempt waits for its turn, if the client has a [`Pace`]. No proxy of the environment is used and no redirect followed: credentials go
 //! to the configured host and nowhere else.
 
 use super::{ClientError, Credentials, Patience, Told};
@@ -10,12 +11,17 @@ use crate::{
     twilio::rest::Refusal,
 };
 use backon::{ExponentialBuilder, Retryable};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::{Response, StatusCode, header, redirect};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use std::{
     error::Error,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use url::Url;
@@ -33,6 +39,29 @@ impl Connections {
     }
 }
 
+/// How fast it may be asked, by all clients that share it.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<DefaultDirectRateLimiter>);
+
+impl Pace {
+    /// So many requests per second, and as many at once after a pause; what is beyond that waits. 0 counts as 1.
+    pub fn per_second(requests: u32) -> Self {
+        let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
+        Self(Arc::new(RateLimiter::direct(Quota::per_second(requests))))
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    /// Path and query.
+    pub(super) uri: &'a str,
+    /// In words, for errors.
+    pub(super) what: &'a str,
+    /// What is posted; `None` makes it a GET.
+    pub(super) form: Option<&'a [(&'a str, &'a str)]>,
+}
+
 /// The way to one host, with the credentials of one account.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -45,6 +74,7 @@ pub(super) struct Wire {
     patience: Patience,
     /// Counts up from what the caller drew, so that no two requests pause alike.
     seed: AtomicU64,
+    pace: Option<Pace>,
 }
 
 impl Wire {
@@ -57,11 +87,15 @@ impl Wire {
     ) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
         let (credentials, good, seed) = (vec![credentials], AtomicUsize::new(0), AtomicU64::new(seed));
-        Self { connections, base, credentials, good, patience, seed }
+        Self { connections, base, credentials, good, patience, seed, pace: None }
     }
 
     pub(super) fn or(&mut self, credentials: Credentials) {
         self.credentials.push(credentials);
+    }
+
+    pub(super) fn at(&mut self, pace: Pace) {
+        self.pace = Some(pace);
     }
 
     pub(super) fn base(&self) -> &str {
@@ -69,19 +103,24 @@ impl Wire {
     }
 
     pub(super) async fn load<T: DeserializeOwned>(&self, uri: &str, what: &str) -> Result<Told<T>, ClientError> {
-        let (body, at_ms) = self.with_any(uri, what).await.map_err(|failed| failed.error)?;
-        let value = serde_json::from_slice(&body).map_err(|error| malformed(what, error))?;
+        self.ask(Question { uri, what, form: None }).await.map_err(|failed| failed.error)
+    }
+
+    pub(super) async fn ask<T: DeserializeOwned>(&self, question: Question<'_>) -> Result<Told<T>, Failed> {
+        let (body, at_ms) = self.with_any(question).await?;
+        let read = serde_json::from_slice(&body);
+        let value = read.map_err(|error| Failed::once(malformed(question.what, error)))?;
         Ok(Told { value, at_ms })
     }
 
     /// Asks with the credentials that were taken last, and with the others where they are refused. The first refusal is
     /// told if all are.
-    async fn with_any(&self, uri: &str, what: &str) -> Result<Taken, Failed> {
+    async fn with_any(&self, question: Question<'_>) -> Result<Taken, Failed> {
         let first = self.good.load(Ordering::Relaxed);
         let turns = (first..self.credentials.len()).chain(0..first);
         let mut refusal = None;
         for (turn, credentials) in turns.filter_map(|turn| Some((turn, self.credentials.get(turn)?))) {
-            match self.patiently(credentials, uri, what).await {
+            match self.patiently(credentials, question).await {
                 Err(failed) if matches!(failed.error, ClientError::Unauthorized { .. }) => {
                     refusal.get_or_insert(failed);
                 }
@@ -92,10 +131,10 @@ impl Wire {
                 Err(failed) => return Err(failed),
             }
         }
-        Err(refusal.unwrap_or_else(|| Failed::once(malformed(what, "there are no credentials to ask with"))))
+        Err(refusal.unwrap_or_else(|| Failed::once(malformed(question.what, "there are no credentials to ask with"))))
     }
 
-    async fn patiently(&self, credentials: &Credentials, uri: &str, what: &str) -> Result<Taken, Failed> {
+    async fn patiently(&self, credentials: &Credentials, question: Question<'_>) -> Result<Taken, Failed> {
         let pauses = ExponentialBuilder::new()
             .with_min_delay(self.patience.first_pause)
             .with_max_delay(self.patience.longest_pause)
@@ -103,7 +142,7 @@ impl Wire {
             .with_jitter()
             .with_jitter_seed(self.seed.fetch_add(1, Ordering::Relaxed));
         let longest = self.patience.longest_pause;
-        let asked = (|| self.once(credentials, uri, what)).retry(pauses).when(|failed| failed.may_be_repeated);
+        let asked = (|| self.once(credentials, question)).retry(pauses).when(|failed| failed.may_be_repeated);
         let asked = asked.adjust(|failed: &Failed, pause| match failed.retry_after {
             Some(wanted) if wanted > longest => None,
             Some(wanted) => pause.map(|pause| pause.max(wanted)),
@@ -112,23 +151,39 @@ impl Wire {
         asked.await
     }
 
-    async fn once(&self, credentials: &Credentials, uri: &str, what: &str) -> Result<Taken, Failed> {
-        let Credentials { sid, secret } = credentials;
-        let request = self.connections.0.get(format!("{}{uri}", self.base)).timeout(self.patience.timeout);
-        let request = request.basic_auth(sid, Some(secret.expose_secret()));
-        let response = request.send().await.map_err(|error| Failed::lost(what, &error))?;
+    async fn once(&self, credentials: &Credentials, question: Question<'_>) -> Result<Taken, Failed> {
+        if let Some(Pace(pace)) = &self.pace {
+            pace.until_ready().await;
+        }
+        let Question { uri, what, form } = question;
+        let (Credentials { sid, secret }, url) = (credentials, format!("{}{uri}", self.base));
+        let request = match form {
+            None => self.connections.0.get(url),
+            Some(form) => self.connections.0.post(url).form(form),
+        };
+        let request = request.timeout(self.patience.timeout).basic_auth(sid, Some(secret.expose_secret()));
+        let lost = |error: &reqwest::Error| Failed {
+            // Without a connection nothing was sent; else what was posted may have been done.
+            may_be_repeated: form.is_none() || error.is_connect(),
+            ..Failed::once(unavailable(what, error))
+        };
+        let response = request.send().await.map_err(|error| lost(&error))?;
         let text = |name: header::HeaderName| response.headers().get(name)?.to_str().ok();
         let at_ms = text(header::DATE).and_then(parse_rfc2822);
         let retry_after =
             text(header::RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
         let status = response.status();
         let body = read(response).await.map_err(|error| match error {
-            Unread::Lost(error) => Failed::lost(what, &error),
+            Unread::Lost(error) => lost(&error),
             Unread::TooLarge => Failed::once(malformed(what, format!("it has more than {ANSWER_BYTES_MAX} bytes"))),
         })?;
         match status {
             status if status.is_success() => Ok((body, at_ms)),
-            status => Err(Failed { retry_after, ..refused(status, &body, what) }),
+            status => {
+                let failed = Failed { retry_after, ..refused(status, &body, what) };
+                let may_be_repeated = failed.may_be_repeated && (form.is_none() || status == TOO_MANY);
+                Err(Failed { may_be_repeated, ..failed })
+            }
         }
     }
 }
@@ -137,41 +192,40 @@ impl Wire {
 type Taken = (Vec<u8>, Option<Millis>);
 
 /// A request that failed, and whether it may be repeated.
-struct Failed {
-    error: ClientError,
+pub(super) struct Failed {
+    pub(super) error: ClientError,
+    /// Of Twilio's error dictionary.
+    pub(super) code: Option<u32>,
     may_be_repeated: bool,
     retry_after: Option<Duration>,
 }
 
 impl Failed {
     const fn once(error: ClientError) -> Self {
-        Self { error, may_be_repeated: false, retry_after: None }
+        Self { error, code: None, may_be_repeated: false, retry_after: None }
     }
 
-    const fn repeatable(error: ClientError) -> Self {
-        Self { error, may_be_repeated: true, retry_after: None }
-    }
-
-    fn lost(what: &str, error: &reqwest::Error) -> Self {
-        Self::repeatable(unavailable(what, error))
+    fn repeatable(error: ClientError) -> Self {
+        Self { may_be_repeated: true, ..Self::once(error) }
     }
 }
 
 fn refused(status: StatusCode, body: &[u8], what: &str) -> Failed {
     let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
     let said = message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect::<String>());
-    let code = code.map_or(String::new(), |code| format!(", error {code}"));
-    let message = format!("{}{code}{}", status.as_u16(), said.map(|said| format!(": {said}")).unwrap_or_default());
+    let number = code.map_or(String::new(), |code| format!(", error {code}"));
+    let message = format!("{}{number}{}", status.as_u16(), said.map(|said| format!(": {said}")).unwrap_or_default());
     let what = what.to_owned();
-    match status {
+    let failed = match status {
         StatusCode::NOT_FOUND => Failed::once(ClientError::NotFound { what }),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::once(ClientError::Unauthorized { what, message }),
-        StatusCode::TOO_MANY_REQUESTS => Failed::repeatable(ClientError::TooMany { what }),
+        TOO_MANY => Failed::repeatable(ClientError::TooMany { what }),
         status if status.is_server_error() => {
             Failed::repeatable(ClientError::Unavailable { what, why: format!("it answers {message}") })
         }
         _ => Failed::once(ClientError::Malformed { what, why: format!("it answers {message}") }),
-    }
+    };
+    Failed { code, ..failed }
 }
 
 enum Unread {
@@ -204,6 +258,7 @@ pub(super) fn malformed(what: &str, why: impl std::fmt::Display) -> ClientError 
     ClientError::Malformed { what: what.to_owned(), why: why.to_string() }
 }
 
+const TOO_MANY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(5);
 /// A page of a thousand calls has some two megabytes.

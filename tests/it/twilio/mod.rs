@@ -5,6 +5,7 @@ mod diagnose;
 mod dialing;
 mod doors;
 mod form;
+mod hang_up;
 mod lint;
 mod oracle;
 mod signal;
