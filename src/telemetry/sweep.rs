@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 words! {
@@ -100,11 +100,12 @@ pub struct SweepFigures {
     live: Gauge,
     stuck: Family<LevelLabels, Gauge>,
     due: Gauge,
-    due_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    due_age: Gauge<f64, AtomicU64>,
     follow_ups: Gauge,
     troubled: Family<TroubleLabels, Gauge>,
-    interval: Gauge<f64, std::sync::atomic::AtomicU64>,
-    last_success: Gauge<f64, std::sync::atomic::AtomicU64>,
+    start: Gauge<f64, AtomicU64>,
+    interval: Gauge<f64, AtomicU64>,
+    last_success: Gauge<f64, AtomicU64>,
     last_success_ms: Arc<AtomicI64>,
     sweeps: Family<OutcomeLabels, Counter>,
     calls: Family<ResultLabels, Counter>,
@@ -147,6 +148,7 @@ impl Default for SweepFigures {
             due_age: Gauge::default(),
             follow_ups: Gauge::default(),
             troubled: Family::default(),
+            start: Gauge::default(),
             interval: Gauge::default(),
             last_success: Gauge::default(),
             last_success_ms: Arc::default(),
@@ -178,8 +180,9 @@ impl SweepFigures {
         (at != 0).then_some(at)
     }
 
-    /// How often this process sweeps in the background; `None`: never.
-    pub fn interval(&self, interval_ms: Option<Millis>) {
+    /// Since when this process sweeps in the background, and how often; `None`: never.
+    pub fn begin(&self, now_ms: Millis, interval_ms: Option<Millis>) {
+        self.start.set(in_seconds(now_ms));
         self.interval.set(in_seconds(interval_ms.unwrap_or(0)));
     }
 
@@ -227,6 +230,7 @@ impl SweepFigures {
         to.register("onhook_calls_due_oldest_age_seconds", "How long the call that waits longest has been waiting to be asked about; 0 if none waits", self.due_age.clone());
         to.register("onhook_follow_ups_waiting", "Questions about ended calls (lost callbacks, true endings) whose time has come and that were not asked yet", self.follow_ups.clone());
         to.register("onhook_provider_unreachable_accounts", "Accounts whose provider cannot be asked about calls, by why: refused and blind are for somebody to mend, the others may pass", self.troubled.clone());
+        to.register("onhook_sweep_start_timestamp_seconds", "When this process began to sweep in the background, as Unix time; 0: not yet", self.start.clone());
         to.register("onhook_sweep_interval_seconds", "How often this process sweeps in the background; 0: never", self.interval.clone());
         to.register("onhook_sweep_last_success_timestamp_seconds", "When this process last completed a background sweep, as Unix time; 0: not yet", self.last_success.clone());
         to.register("onhook_sweeps", "Background sweeps by outcome; one that met a provider in trouble is ok, one that broke off is failed", self.sweeps.clone());
@@ -294,7 +298,7 @@ mod tests {
         let (figures, mut registry, mut text) = (SweepFigures::default(), Registry::default(), String::new());
         figures.register(&mut registry);
         assert_eq!(figures.last_success_ms(), None);
-        figures.interval(Some(30_000));
+        figures.begin(1_767_323_000_000, Some(30_000));
         figures.succeeded(1_767_323_045_500, 0.2);
         figures.failed(7.0);
         assert_eq!(figures.last_success_ms(), Some(1_767_323_045_500));
@@ -321,6 +325,7 @@ mod tests {
             r#"onhook_provider_unreachable_accounts{trouble="blind"} 2"#,
             r#"onhook_provider_unreachable_accounts{trouble="refused"} 1"#,
             r#"onhook_provider_unreachable_accounts{trouble="unreachable"} 0"#,
+            "onhook_sweep_start_timestamp_seconds 1767323000.0",
             "onhook_sweep_interval_seconds 30.0",
             "onhook_sweep_last_success_timestamp_seconds 1767323045.5",
             r#"onhook_sweeps_total{outcome="ok"} 1"#,
