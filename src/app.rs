@@ -257,6 +257,7 @@ impl App {
         let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
         let mut health = tokio::spawn(health(&gateway).run(background.clone()));
         let mut sweeper = tokio::spawn(gateway.sweeper.clone().run(background.clone()));
+        let mut observer = tokio::spawn(gateway.sweeper.observer().run(background.clone()));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -266,6 +267,7 @@ impl App {
             _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
             _ = &mut health => Err(AppError::Dead { what: "the count of callbacks" }),
             _ = &mut sweeper => Err(AppError::Dead { what: "the sweeper" }),
+            _ = &mut observer => Err(AppError::Dead { what: "the count of live calls" }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -279,7 +281,7 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper);
+                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper, &mut observer);
                 while writers.join_next().await.is_some() {}
             }
         };

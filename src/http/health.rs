@@ -3,7 +3,9 @@
 use super::{Can, Gateway, Problem, ProblemKind, Read};
 use crate::{
     clock::Stopwatch,
+    domain::{time::rfc3339, words},
     store::{self, Db, StoreError},
+    sweep::{Concern, ConcernKind},
     telemetry::METRICS_CONTENT_TYPE,
 };
 use actix_web::{HttpResponse, web::Data};
@@ -12,17 +14,60 @@ use std::sync::atomic::Ordering;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
+words! {
+    /// How the gateway does, in one word.
+    pub enum Condition {
+        /// All is well.
+        Ok = "ok",
+        /// Requests should be sent here, and webhooks are kept as ever; something keeps live calls from being looked after:
+        /// `details` says what, and what to do.
+        Degraded = "degraded",
+        /// No requests should be sent here; `database` and `draining` say why.
+        Unready = "unready",
+    }
+}
+
 /// What `/readyz` found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
     /// Whether requests should be sent here.
     ready: bool,
+    /// The same and more, in one word.
+    #[schema(inline)]
+    status: Condition,
+    /// What keeps live calls from being looked after: the first 20, as counted within the last minute or so.
+    details: Vec<Detail>,
+    /// How much of that there is in all; of accounts at most 1,000 are counted.
+    details_count: usize,
     /// `ok`, or what is wrong with the database.
     database: String,
     /// Whether the gateway is stopping.
     draining: bool,
     /// Submissions waiting for the writer.
     waiting: usize,
+}
+
+/// Something that keeps live calls from being looked after.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Detail {
+    /// What it is.
+    #[schema(inline)]
+    kind: ConcernKind,
+    /// The provider account, if it is about one.
+    account: Option<String>,
+    /// Since when, RFC 3339 in UTC.
+    since: Option<String>,
+    /// What happened, in a sentence.
+    why: String,
+    /// What to do, in a sentence.
+    fix: String,
+}
+
+impl From<Concern> for Detail {
+    fn from(concern: Concern) -> Self {
+        let Concern { kind, account, since_ms, why, fix } = concern;
+        Self { kind, account, since: since_ms.map(rfc3339), why, fix }
+    }
 }
 
 /// What is known of the database. It is asked by one request at a time and not more than once a second: whoever asks
@@ -64,16 +109,25 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// The database is writable and migrated, and the gateway is not stopping.
+/// The database is writable and migrated, and the gateway is not stopping. A provider that cannot be asked, or a sweeper
+/// that is late, makes the status `degraded` and stays 200: what comes in is kept all the same.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
-    (status = 200, description = "Ready for work", body = Readiness),
+    (status = 200, description = "Ready for work; `status` is `ok` or `degraded`", body = Readiness),
     (status = 503, description = "Not ready; the body says why", body = Readiness),
 ))]
 pub(super) async fn ready(gateway: Data<Gateway>) -> HttpResponse {
     let database = gateway.health.database(&gateway.db).await;
     let draining = gateway.draining.load(Ordering::Relaxed);
     let ready = database == "ok" && !draining;
-    let readiness = Readiness { ready, database, draining, waiting: gateway.ingest.waiting() };
+    let (concerns, details_count) = gateway.sweeper.concerns();
+    let status = match (ready, details_count) {
+        (false, _) => Condition::Unready,
+        (true, 0) => Condition::Ok,
+        (true, _) => Condition::Degraded,
+    };
+    let details = concerns.into_iter().map(Detail::from).collect();
+    let waiting = gateway.ingest.waiting();
+    let readiness = Readiness { ready, status, details, details_count, database, draining, waiting };
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(readiness)
 }

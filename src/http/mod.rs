@@ -23,7 +23,7 @@ mod voice;
 mod webhooks;
 
 pub use auth::{Admin, Can, Needs, Read, Write};
-pub use health::DatabaseHealth;
+pub use health::{Condition, DatabaseHealth};
 pub(crate) use health::{metrics_only, only_metrics_here};
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use trace::trace;

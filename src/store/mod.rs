@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod quarantine;
 pub mod signals;
 pub mod sql;
+pub mod stuck;
 pub mod sweeps;
 pub mod tenants;
 pub mod voice;
@@ -53,6 +54,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("outbox", outbox::ALL),
     ("quarantine", quarantine::ALL),
     ("signals", signals::ALL),
+    ("stuck", stuck::ALL),
     ("sweeps", sweeps::ALL),
     ("tenants", tenants::ALL),
     ("voice", voice::ALL),

@@ -10,12 +10,14 @@
 mod act;
 mod asking;
 mod keep;
+mod observe;
 mod pass;
 mod report;
 mod source;
 mod twilio;
 mod verdict;
 
+pub use observe::{Concern, ConcernKind, Observer};
 pub use report::{Change, Chosen, Report, Request, Skipped};
 pub use source::{SourceParts, Sources};
 pub use twilio::TwilioSource;
@@ -36,6 +38,7 @@ use crate::{
     },
     telemetry::{LookedAt, Metrics},
 };
+use observe::Observed;
 use pass::Pass;
 use rand::{RngExt, rngs::StdRng};
 use std::{
@@ -121,6 +124,7 @@ struct Shared {
     rules: SweepRules,
     /// One sweep at a time on a node.
     gate: Mutex<()>,
+    observed: Observed,
 }
 
 impl Shared {
@@ -135,8 +139,8 @@ impl Sweeper {
     /// One that has asked nobody yet.
     pub fn new(parts: Parts) -> Self {
         let Parts { db, clock, rng, ingest, sources, metrics, rules } = parts;
-        let (rng, gate) = (StdMutex::new(rng), Mutex::new(()));
-        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate }))
+        let (rng, gate, observed) = (StdMutex::new(rng), Mutex::new(()), Observed::new(clock.now_ms()));
+        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, observed }))
     }
 
     /// Sweeps until cancelled. Returns only then, also if there is nothing to do by itself.
