@@ -7,7 +7,7 @@
 use crate::{
     clock::SharedClock,
     config::{AnsweredOutcome, Config, ConfigError, DatabaseUrl},
-    directory::{Account, Directory, NewKey, Overlays, Scope, issue_key},
+    directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
     domain::{id::DEFAULT_TENANT, lead::ContactPolicy, state::Outcome},
     health::Health,
     housekeeping::Housekeeping,
@@ -336,12 +336,15 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
 
 /// Accounts and keys of the configuration: they are never stored.
 fn overlays(config: &Config) -> Overlays {
+    let key = config.twilio.key().map(|(sid, secret)| ApiKey { sid: sid.to_owned(), secret: secret.clone() });
     let accounts = config.twilio.account().map(|(sid, token)| Account {
         id: sid.to_owned(),
         tenant: DEFAULT_TENANT.to_owned(),
         provider: "twilio".to_owned(),
         parent: None,
         tokens: vec![token.clone().into()],
+        api_keys: key.into_iter().collect(),
+        api_base: None,
         verify: None,
         verify_until_ms: None,
     });

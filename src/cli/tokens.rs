@@ -14,6 +14,7 @@ use crate::{
 use anyhow::Result;
 use secrecy::SecretString;
 use std::{fs, io, path::Path};
+use url::Url;
 
 /// A token, whose it is, and a name for it that may be shown.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Token {
     pub account: String,
     /// The account that this one is a sub-account of, if that is stored.
     pub parent: Option<String>,
+    /// Where Twilio is asked about the account, if that is its own.
+    pub api_base: Option<Url>,
     /// What people call it.
     pub name: String,
     /// When it ends, if it is on its way out.
@@ -41,7 +44,7 @@ impl Token {
 pub fn of_configuration(config: &Config) -> Option<Token> {
     let (sid, token) = config.twilio.account()?;
     let name = format!("TWILIO_AUTH_TOKEN of {sid}");
-    Some(Token { account: sid.to_owned(), parent: None, name, expires_ms: None, secret: token.clone() })
+    Some(Token { account: sid.to_owned(), parent: None, api_base: None, name, expires_ms: None, secret: token.clone() })
 }
 
 /// The first line of a file.
@@ -52,7 +55,14 @@ pub fn of_file(path: &Path, account: &str) -> Result<Token> {
     if token.is_empty() {
         return Err(Stop::with(Exit::Usage, format!("the token in {name} is empty"), "write the auth token into it"));
     }
-    Ok(Token { account: account.to_owned(), parent: None, name, expires_ms: None, secret: token.into() })
+    Ok(Token {
+        account: account.to_owned(),
+        parent: None,
+        api_base: None,
+        name,
+        expires_ms: None,
+        secret: token.into(),
+    })
 }
 
 /// A file that a command was told to read, and could not: why, and what to do.
@@ -94,6 +104,7 @@ pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<(Vec<Token>, Vec<St
         after = (last.account.id.clone(), last.secret_id.clone());
         for row in page.into_iter().filter(|row| row.account.provider == "twilio") {
             let (account, tenant, parent) = (row.account.id, row.account.tenant, row.account.parent);
+            let api_base = row.account.api_base.and_then(|base| base.parse().ok());
             let (Some(sealed), Some(seal_key)) = (row.sealed, row.seal_key) else {
                 // The configured account may be stored for its other settings only.
                 if desk.config.twilio.account().is_none_or(|(sid, _)| sid != account) {
@@ -107,7 +118,9 @@ pub async fn of_database(desk: &mut Desk, db: &Db) -> Result<(Vec<Token>, Vec<St
             };
             let name = format!("{} of {account}", row.secret_id);
             match sealer.open(Owner { tenant: &tenant, account: &account }, &sealed, &seal_key) {
-                Ok(secret) => tokens.push(Token { account, parent, name, expires_ms: row.expires_ms, secret }),
+                Ok(secret) => {
+                    tokens.push(Token { account, parent, api_base, name, expires_ms: row.expires_ms, secret })
+                }
                 Err(error) => unopened.push(format!("the token {name} is left out: failed to {error}")),
             }
         }

@@ -36,15 +36,26 @@ impl Config {
             than,
             limit: span_text(limit),
         });
-        faults.chain(self.half_an_account()).collect()
+        faults.chain(self.halves()).chain(self.key_of_nobody()).collect()
     }
 
-    fn half_an_account(&self) -> Option<Fault> {
-        let (sid, token) = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN");
-        match (&self.twilio.account_sid, &self.twilio.auth_token) {
-            (Some(_), None) => Some(Fault::HalfAnAccount { set: sid, missing: token }),
-            (None, Some(_)) => Some(Fault::HalfAnAccount { set: token, missing: sid }),
-            (Some(_), Some(_)) | (None, None) => None,
-        }
+    /// Settings that need each other.
+    fn halves(&self) -> impl Iterator<Item = Fault> {
+        let twilio = &self.twilio;
+        let pairs = [
+            ("TWILIO_ACCOUNT_SID", twilio.account_sid.is_some(), "TWILIO_AUTH_TOKEN", twilio.auth_token.is_some()),
+            ("TWILIO_API_KEY", twilio.api_key.is_some(), "TWILIO_API_SECRET", twilio.api_secret.is_some()),
+        ];
+        pairs.into_iter().filter_map(|(one, has_one, other, has_other)| match (has_one, has_other) {
+            (true, false) => Some(Fault::Half { set: one, missing: other }),
+            (false, true) => Some(Fault::Half { set: other, missing: one }),
+            (true, true) | (false, false) => None,
+        })
+    }
+
+    /// An API key does not say whose it is.
+    fn key_of_nobody(&self) -> Option<Fault> {
+        let (twilio, set, missing) = (&self.twilio, "TWILIO_API_KEY", "TWILIO_ACCOUNT_SID");
+        (twilio.key().is_some() && twilio.account_sid.is_none()).then_some(Fault::Needs { set, missing })
     }
 }

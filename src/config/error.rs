@@ -55,9 +55,17 @@ pub enum Fault {
         /// Its value.
         limit: String,
     },
-    /// An account needs both of its settings.
+    /// Two settings of which neither is good without the other.
     #[error("{set} is set but {missing} is not; set both or neither")]
-    HalfAnAccount {
+    Half {
+        /// The one that is set.
+        set: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
+    /// A setting that means nothing without another one.
+    #[error("{set} is set but {missing} is not; set that too, or take {set} away")]
+    Needs {
         /// The one that is set.
         set: &'static str,
         /// The one that is not.

@@ -248,22 +248,31 @@ impl Kind for SealKey {
 
 const SEAL_KEY_BYTES: usize = 32;
 
-/// A Twilio account.
-pub(super) struct AccountSid;
+/// The SID of something of Twilio's.
+pub(super) struct Sid {
+    prefix: &'static str,
+    of: &'static str,
+}
 
-impl Kind for AccountSid {
+pub(super) const ACCOUNT_SID: Sid = Sid { prefix: "AC", of: "an account" };
+pub(super) const KEY_SID: Sid = Sid { prefix: "SK", of: "an API key" };
+
+impl Kind for Sid {
     type Value = String;
 
     fn allowed(&self) -> String {
-        "AC and 32 hexadecimal digits".to_owned()
+        format!("{} and 32 hexadecimal digits", self.prefix)
     }
 
     fn read(&self, text: &str) -> Result<String, String> {
         let is_sid = |digits: &str| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match text.strip_prefix("AC") {
-            Some(digits) if is_sid(digits) => Ok(text.to_owned()),
-            _ if text.starts_with("SK") => Err("it is the SID of an API key, not of an account".to_owned()),
-            _ => Err("it is not the SID of an account".to_owned()),
+        if text.strip_prefix(self.prefix).is_some_and(is_sid) {
+            return Ok(text.to_owned());
+        }
+        let mut others = [ACCOUNT_SID, KEY_SID].into_iter().filter(|other| other.prefix != self.prefix);
+        match others.find(|other| text.starts_with(other.prefix)) {
+            Some(other) => Err(format!("it is the SID of {}, not of {}", other.of, self.of)),
+            None => Err(format!("it is not the SID of {}", self.of)),
         }
     }
 }

@@ -28,7 +28,8 @@ pub use table::Setting;
 pub use urls::{AmiUrl, DatabaseUrl};
 
 use kind::{
-    AccountSid, Bytes, Filter, Flag, HttpUrl, Listen, OneOf, Optional, OrOff, Region, SealKey, Secret, Span, Whole,
+    ACCOUNT_SID, Bytes, Filter, Flag, HttpUrl, KEY_SID, Listen, OneOf, Optional, OrOff, Region, SealKey, Secret, Span,
+    Whole,
 };
 use kind::{DAY_MS, GIB, KIB, MIB, MINUTE_MS, SECOND_MS};
 use nets::Networks;
@@ -88,9 +89,13 @@ settings! {
     /// The Twilio account of the environment, and where Twilio is asked.
     TwilioConfig {
         /// An account of the tenant `default`, with `TWILIO_AUTH_TOKEN`. Never stored.
-        account_sid: Option<String> = "twilio.account_sid" / "TWILIO_ACCOUNT_SID" => Optional(AccountSid);
+        account_sid: Option<String> = "twilio.account_sid" / "TWILIO_ACCOUNT_SID" => Optional(ACCOUNT_SID);
         /// The auth token of `TWILIO_ACCOUNT_SID`: verifies signatures and asks Twilio.
         auth_token: Option<SecretString> = "twilio.auth_token" / "TWILIO_AUTH_TOKEN" => Optional(Secret { chars: 1..=512 });
+        /// An API key of that account, with `TWILIO_API_SECRET`: asks Twilio before the auth token does, and verifies nothing.
+        api_key: Option<String> = "twilio.api_key" / "TWILIO_API_KEY" => Optional(KEY_SID);
+        /// The secret of `TWILIO_API_KEY`.
+        api_secret: Option<SecretString> = "twilio.api_secret" / "TWILIO_API_SECRET" => Optional(Secret { chars: 1..=512 });
         /// Where to ask Twilio: a region's host, or a test double.
         api_base: Url = "twilio.api_base" / "ONHOOK_TWILIO_API_BASE" => HttpUrl;
         /// At most so many requests per second are sent to Twilio for one account.
@@ -311,5 +316,10 @@ impl TwilioConfig {
     /// The account of the environment, if there is one.
     pub fn account(&self) -> Option<(&str, &SecretString)> {
         Some((self.account_sid.as_deref()?, self.auth_token.as_ref()?))
+    }
+
+    /// The API key of that account, if there is one.
+    pub fn key(&self) -> Option<(&str, &SecretString)> {
+        Some((self.api_key.as_deref()?, self.api_secret.as_ref()?))
     }
 }

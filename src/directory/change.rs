@@ -1,12 +1,12 @@
 //! Changes of provider accounts: who may add one, and how its tokens take turns.
 
-use super::Directory;
+use super::{ApiKey, Directory};
 use crate::{
     domain::{id::new_id, time::Millis},
     seal::{Owner, SealError, Sealer},
     store::{
         Db, StoreError, Tx,
-        accounts::{self, AccountRow, SecretRow},
+        accounts::{self, Access, AccountRow, SecretRow},
     },
 };
 use rand::{CryptoRng, RngExt};
@@ -45,7 +45,38 @@ pub fn seal_token(
     })
 }
 
+/// How the provider is to be asked about an account, as it is stored.
+pub fn seal_access(
+    sealer: &Sealer,
+    rng: &mut (impl CryptoRng + ?Sized),
+    owner: Owner<'_>,
+    api_base: Option<String>,
+    key: Option<&ApiKey>,
+) -> Result<Access, SealError> {
+    let Some(key) = key else { return Ok(Access { api_base, ..Access::default() }) };
+    let bound = api_key_owner(owner.account, &key.sid);
+    let sealed = sealer.seal(rng, Owner { account: &bound, ..owner }, &key.secret)?;
+    let (api_key, api_secret, api_seal_key) = (Some(key.sid.clone()), Some(sealed.bytes), Some(sealed.key_id));
+    Ok(Access { api_base, api_key, api_secret, api_seal_key })
+}
+
+/// What the secret of an API key is sealed for: it opens neither as a token nor beside another sid.
+pub(super) fn api_key_owner(account: &str, sid: &str) -> String {
+    format!("{account}/{sid}")
+}
+
 impl Directory {
+    /// How the provider is to be asked about an account, as it is stored.
+    pub fn seal_access(
+        &self,
+        rng: &mut (impl CryptoRng + ?Sized),
+        owner: Owner<'_>,
+        api_base: Option<String>,
+        key: Option<&ApiKey>,
+    ) -> Result<Access, SealError> {
+        seal_access(&self.sealer, rng, owner, api_base, key)
+    }
+
     /// A token as it is stored.
     pub fn seal_token(
         &self,
@@ -67,9 +98,11 @@ pub async fn is_main(db: &Db, tenant: &str, parent: &str) -> Result<bool, StoreE
     Ok(accounts::find(db, tenant, parent).await?.is_some_and(|account| account.parent.is_none()))
 }
 
-/// Adds an account with its token, in a transaction of the caller's; [`StoreError::Exists`] if some tenant has it.
-pub async fn add(tx: &mut Tx, row: &AccountRow, secret: &SecretRow) -> Result<(), StoreError> {
+/// Adds an account with its token and how it is asked, in a transaction of the caller's; [`StoreError::Exists`] if some
+/// tenant has it.
+pub async fn add(tx: &mut Tx, row: &AccountRow, secret: &SecretRow, access: &Access) -> Result<(), StoreError> {
     accounts::insert(tx, row).await?;
+    accounts::set_access(tx, &row.tenant, &row.id, access).await?;
     accounts::insert_secret(tx, secret).await
 }
 

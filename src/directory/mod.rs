@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Mutex, MutexGuard};
+use url::Url;
 
 /// A provider account that may speak.
 #[derive(Clone, Debug)]
@@ -45,6 +46,10 @@ pub struct Account {
     pub parent: Option<String>,
     /// Its tokens; several while one is being rotated.
     pub tokens: Vec<Token>,
+    /// Keys with which its provider is asked, before its tokens. They verify nothing.
+    pub api_keys: Vec<ApiKey>,
+    /// Where its provider is asked; `None`: where the configuration says.
+    pub api_base: Option<Url>,
     /// How its webhooks are verified; `None` leaves it to the configuration. See [`Account::verify`].
     pub verify: Option<VerifyMode>,
     /// Until when that holds, in Unix milliseconds.
@@ -58,6 +63,15 @@ pub struct Token {
     pub text: SecretString,
     /// From when on it is good for nothing, in Unix milliseconds.
     pub expires_ms: Option<i64>,
+}
+
+/// A key of the provider's API, opened.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// Its sid: `SK…`.
+    pub sid: String,
+    /// Its secret.
+    pub secret: SecretString,
 }
 
 impl From<SecretString> for Token {
@@ -82,17 +96,20 @@ impl Account {
     fn of_row(row: AccountRow) -> Self {
         // A word this program does not know is the stricter one.
         let verify = row.verify.map(|word| word.parse().unwrap_or(VerifyMode::Enforce));
-        let AccountRow { id, tenant, provider, verify_until_ms, parent, .. } = row;
-        Self { id, tenant, provider, parent, tokens: Vec::new(), verify, verify_until_ms }
+        let AccountRow { id, tenant, provider, verify_until_ms, parent, api_base, .. } = row;
+        let (tokens, api_keys) = (Vec::new(), Vec::new());
+        let api_base = api_base.and_then(|base| Url::parse(&base).ok());
+        Self { id, tenant, provider, parent, tokens, api_keys, api_base, verify, verify_until_ms }
     }
 
-    /// Lays an account of the configuration over the stored one with its id: both have their tokens, the configuration
-    /// decides whose it is.
+    /// Lays an account of the configuration over the stored one with its id: both have their tokens and keys, the
+    /// configuration decides whose it is.
     fn over(&self, stored: Option<Self>) -> Self {
         match stored {
             Some(stored) if stored.tenant == self.tenant && stored.provider == self.provider => {
                 let tokens = self.tokens.iter().cloned().chain(stored.tokens).collect();
-                Self { tokens, ..stored }
+                let api_keys = self.api_keys.iter().cloned().chain(stored.api_keys).collect();
+                Self { tokens, api_keys, ..stored }
             }
             _ => self.clone(),
         }

@@ -1,8 +1,8 @@
 //! What the directory knows: every account with its opened tokens, and every key, as of one moment.
 
-use super::{Account, Token, key::KnownKey};
+use super::{Account, ApiKey, Token, change::api_key_owner, key::KnownKey};
 use crate::{
-    seal::{Owner, Sealer},
+    seal::{Owner, SealError, Sealer},
     store::{Db, StoreError, accounts, keys},
 };
 use std::{
@@ -17,7 +17,7 @@ pub(super) struct Snapshot {
     pub keys: HashMap<String, KnownKey>,
     /// `None`: the database has never been asked.
     pub asked_ms: Option<i64>,
-    /// The tokens that did not open, so that each is complained about once.
+    /// The tokens and secrets that did not open, so that each is complained about once.
     unopened: BTreeSet<(String, String)>,
 }
 
@@ -62,16 +62,20 @@ impl Snapshot {
             for mut row in page {
                 let sealed = row.sealed.take().zip(row.seal_key.take());
                 let place = (row.account.id.clone(), row.secret_id);
+                let key = row.account.api_key.clone().zip(row.api_secret.zip(row.api_seal_key));
+                let is_first = !known.contains_key(&place.0);
                 let account = known.entry(place.0.clone()).or_insert_with(|| Account::of_row(row.account));
+                if let Some((sid, (sealed, seal_key))) = key.filter(|_| is_first) {
+                    let owner = api_key_owner(&account.id, &sid);
+                    match sealer.open(Owner { tenant: &account.tenant, account: &owner }, &sealed, &seal_key) {
+                        Ok(secret) => account.api_keys.push(ApiKey { sid, secret }),
+                        Err(error) => self.complain(before, (place.0.clone(), sid), &error),
+                    }
+                }
                 let Some((sealed, seal_key)) = sealed else { continue };
                 match sealer.open(Owner { tenant: &account.tenant, account: &account.id }, &sealed, &seal_key) {
                     Ok(text) => account.tokens.push(Token { text, expires_ms: row.expires_ms }),
-                    Err(error) => {
-                        if !before.unopened.contains(&place) {
-                            tracing::warn!(account = place.0, token = place.1, "failed to {error}");
-                        }
-                        self.unopened.insert(place);
-                    }
+                    Err(error) => self.complain(before, place, &error),
                 }
             }
         }
@@ -80,6 +84,14 @@ impl Snapshot {
             "there are more accounts than are kept in memory; the rest is refused"
         );
         Ok(known)
+    }
+
+    /// Once for each secret that does not open.
+    fn complain(&mut self, before: &Self, place: (String, String), error: &SealError) {
+        if !before.unopened.contains(&place) {
+            tracing::warn!(account = place.0, secret = place.1, "failed to {error}");
+        }
+        self.unopened.insert(place);
     }
 
     async fn load_keys(&mut self, db: &Db, now_ms: i64) -> Result<(), StoreError> {

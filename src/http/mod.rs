@@ -158,6 +158,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/accounts", "GET, POST").route(get().to(accounts::list)).route(post().to(accounts::create)))
             .service(at("/v1/accounts/{id}", "GET").route(get().to(accounts::load)))
             .service(at("/v1/accounts/{id}/verify", "PUT").route(put().to(accounts::verify)))
+            .service(at("/v1/accounts/{id}/access", "PUT").route(put().to(accounts::set_access)))
             .service(at("/v1/accounts/{id}/rotate", "POST").route(post().to(accounts::rotate)))
             .service(at("/v1/accounts/{id}/tokens/{token}", "DELETE").route(delete().to(accounts::delete_token)))
             .service(at("/v1/quarantine", "GET").route(get().to(quarantine::list)))

@@ -43,7 +43,7 @@ use utoipa::{
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
         account_health::load,
-        accounts::list, accounts::create, accounts::load, accounts::verify, accounts::rotate, accounts::delete_token,
+        accounts::list, accounts::create, accounts::load, accounts::verify, accounts::set_access, accounts::rotate, accounts::delete_token,
         quarantine::list, quarantine::load, quarantine::redrive, quarantine::drop,
         webhooks::twilio::status,
         webhooks::twilio::status_by_get,

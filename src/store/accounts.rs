@@ -24,6 +24,23 @@ pub struct AccountRow {
     pub created_ms: i64,
     /// The account it is a sub-account of.
     pub parent: Option<String>,
+    /// Where its provider is asked about it; `None`: where the configuration says.
+    pub api_base: Option<String>,
+    /// The sid of the API key with which it is asked. Its secret: [`Access`].
+    pub api_key: Option<String>,
+}
+
+/// How the provider is asked about an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// See [`AccountRow::api_base`].
+    pub api_base: Option<String>,
+    /// See [`AccountRow::api_key`].
+    pub api_key: Option<String>,
+    /// The secret of that key, sealed.
+    pub api_secret: Option<Vec<u8>>,
+    /// Which key sealed it.
+    pub api_seal_key: Option<String>,
 }
 
 /// A live token of an account, sealed (see `crate::seal`). Several while one is being rotated.
@@ -58,6 +75,10 @@ pub struct AccountSecret {
     pub seal_key: Option<String>,
     /// See [`SecretRow::expires_ms`].
     pub expires_ms: Option<i64>,
+    /// See [`Access::api_secret`].
+    pub api_secret: Option<Vec<u8>>,
+    /// See [`Access::api_seal_key`].
+    pub api_seal_key: Option<String>,
 }
 
 /// Adds an account; [`StoreError::Exists`] if any tenant has it.
@@ -93,6 +114,13 @@ pub async fn set_verify(
     until_ms: Option<i64>,
 ) -> Result<u64, StoreError> {
     SET_VERIFY.query().bind(tenant).bind(id).bind(verify).bind(until_ms).execute(tx).await
+}
+
+/// Decides how the provider is asked about this account; answers how many accounts that were (0 or 1).
+pub async fn set_access(tx: &mut Tx, tenant: &str, id: &str, access: &Access) -> Result<u64, StoreError> {
+    let Access { api_base, api_key, api_secret, api_seal_key } = access;
+    let query = SET_ACCESS.query().bind(tenant).bind(id).bind(api_base.as_deref()).bind(api_key.as_deref());
+    query.bind(api_secret.clone()).bind(api_seal_key.as_deref()).execute(tx).await
 }
 
 /// Adds a token; [`StoreError::Exists`] if the account has one with this id.
@@ -131,7 +159,8 @@ pub async fn delete_expired_secrets(tx: &mut Tx, now_ms: i64, limit: i64) -> Res
     DELETE_EXPIRED_SECRETS.query().bind(now_ms).bind(limit).execute(tx).await
 }
 
-columns!(account_columns of AccountRow { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int, parent text });
+columns!(account_columns of AccountRow { id text, tenant text, provider text, verify text, verify_until_ms int, created_ms int, parent text,
+    api_base text, api_key text });
 columns!(secret_columns of SecretRow { account text, id text, sealed bytes, seal_key text, created_ms int, expires_ms int });
 
 statements! {
@@ -139,11 +168,13 @@ statements! {
     FIND = both("SELECT ", account_columns!(names), " FROM account WHERE tenant = $1 AND id = $2");
     LIST = both("SELECT ", account_columns!(names), " FROM account WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3");
     LIST_ALL = both(
-        "SELECT a.id, a.tenant, a.provider, a.verify, a.verify_until_ms, a.created_ms, a.parent,
-                coalesce(s.id, '') AS secret_id, s.sealed, s.seal_key, s.expires_ms
+        "SELECT a.id, a.tenant, a.provider, a.verify, a.verify_until_ms, a.created_ms, a.parent, a.api_base, a.api_key,
+                a.api_secret, a.api_seal_key, coalesce(s.id, '') AS secret_id, s.sealed, s.seal_key, s.expires_ms
            FROM account a LEFT JOIN account_secret s ON s.account = a.id
           WHERE a.id >= $1 AND (a.id, coalesce(s.id, '')) > ($1, $2) ORDER BY a.id, coalesce(s.id, '') LIMIT $3");
     SET_VERIFY = both("UPDATE account SET verify = $3, verify_until_ms = $4 WHERE tenant = $1 AND id = $2");
+    SET_ACCESS = both("UPDATE account SET api_base = $3, api_key = $4, api_secret = $5, api_seal_key = $6
+        WHERE tenant = $1 AND id = $2");
     INSERT_SECRET = insert(secret_columns into "account_secret": "");
     LIST_SECRETS = both("SELECT ", secret_columns!(names), " FROM account_secret
         WHERE account = (SELECT a.id FROM account a WHERE a.tenant = $1 AND a.id = $2) ORDER BY created_ms, id LIMIT $3");

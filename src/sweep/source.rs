@@ -80,41 +80,47 @@ impl Sources {
         let known = self.directory.account(account).await?;
         let known = known.filter(|known| known.tenant == tenant && known.provider == provider);
         let Some(known) = known.filter(|known| known.provider == TWILIO) else { return Ok(None) };
-        let mut credentials = self.credentials(&known);
-        if credentials.is_empty() {
-            credentials = self.parents(&known).await?;
+        let (mut credentials, mut base) = (self.credentials(&known), known.api_base.clone());
+        if credentials.is_empty()
+            && let Some(parent) = self.parent(&known).await?
+        {
+            credentials = self.credentials(&parent);
+            base = base.or_else(|| parent.api_base.clone());
         }
-        Ok(self.kept(&known.id, credentials))
+        Ok(self.kept(&known.id, base.as_ref().unwrap_or(&self.base), credentials))
     }
 
-    /// Those of the account itself that are good now.
+    /// Those of the account itself that are good now: its keys, then its tokens.
     fn credentials(&self, account: &Account) -> Vec<Credentials> {
         let now_ms = self.clock.now_ms();
         let live = account.tokens.iter().filter(|token| token.expires_ms.is_none_or(|at| now_ms < at));
-        live.map(|token| Credentials { sid: account.id.clone(), secret: token.text.clone() }).collect()
+        let tokens = live.map(|token| Credentials { sid: account.id.clone(), secret: token.text.clone() });
+        let keys = account.api_keys.iter();
+        keys.map(|key| Credentials { sid: key.sid.clone(), secret: key.secret.clone() }).chain(tokens).collect()
     }
 
-    /// Those of the account that a sub-account belongs to: Twilio lets them ask for it.
-    async fn parents(&self, account: &Account) -> Result<Vec<Credentials>, Unavailable> {
-        let Some(parent) = &account.parent else { return Ok(Vec::new()) };
+    /// The account that a sub-account belongs to: Twilio lets it ask for that.
+    async fn parent(&self, account: &Account) -> Result<Option<Arc<Account>>, Unavailable> {
+        let Some(parent) = &account.parent else { return Ok(None) };
         let parent = self.directory.account(parent).await?;
-        let parent = parent.filter(|parent| parent.tenant == account.tenant && parent.provider == account.provider);
-        Ok(parent.map(|parent| self.credentials(&parent)).unwrap_or_default())
+        Ok(parent.filter(|parent| parent.tenant == account.tenant && parent.provider == account.provider))
     }
 
-    /// The client that was made before, if the credentials are still the same; else a new one.
-    fn kept(&self, account: &str, credentials: Vec<Credentials>) -> Option<Arc<TwilioSource>> {
+    /// The client that was made before, if place and credentials are still the same; else a new one.
+    fn kept(&self, account: &str, base: &Url, credentials: Vec<Credentials>) -> Option<Arc<TwilioSource>> {
         let fingerprint = fingerprint(&credentials);
         let mut kept = lock(&self.kept);
         kept.turn = kept.turn.saturating_add(1);
         let turn = kept.turn;
-        if let Some(one) = kept.sources.get_mut(account).filter(|one| one.source.fingerprint() == fingerprint) {
+        let at = base.as_str().trim_end_matches('/');
+        let is_same = |one: &&mut One| one.source.fingerprint() == fingerprint && one.source.base() == at;
+        if let Some(one) = kept.sources.get_mut(account).filter(is_same) {
             one.turn = turn;
             return Some(Arc::clone(&one.source));
         }
         let pace = kept.sources.get(account).map(|one| one.pace.clone());
         let pace = pace.unwrap_or_else(|| Pace::per_second(self.requests_per_second));
-        let client = self.client(credentials)?.at(pace.clone());
+        let client = self.client(base, credentials)?.at(pace.clone());
         let source = Arc::new(TwilioSource::new(account.to_owned(), fingerprint, client, self.clock.clone()));
         if kept.sources.len() >= KEPT_MAX && !kept.sources.contains_key(account) {
             let oldest = kept.sources.iter().min_by_key(|(_, one)| one.turn).map(|(id, _)| id.clone());
@@ -125,10 +131,10 @@ impl Sources {
     }
 
     /// `None`: there are no credentials.
-    fn client(&self, credentials: Vec<Credentials>) -> Option<Client> {
+    fn client(&self, base: &Url, credentials: Vec<Credentials>) -> Option<Client> {
         let mut credentials = credentials.into_iter();
         let seed = lock(&self.rng).next_u64();
-        let client = Client::over(&self.connections, &self.base, credentials.next()?, self.patience, seed);
+        let client = Client::over(&self.connections, base, credentials.next()?, self.patience, seed);
         Some(credentials.fold(client, Client::or))
     }
 }

@@ -18,6 +18,7 @@ pub mod form;
 pub mod lint;
 pub mod reading;
 mod recording;
+pub mod region;
 pub mod rest;
 pub mod sid;
 pub mod signal;

@@ -20,5 +20,7 @@ impl Sid {
 pub const CALL: Sid = Sid { prefix: "CA", allowed: "CA and 32 hex digits" };
 /// An account or a sub-account.
 pub const ACCOUNT: Sid = Sid { prefix: "AC", allowed: "AC and 32 hex digits" };
+/// An API key.
+pub const KEY: Sid = Sid { prefix: "SK", allowed: "SK and 32 hex digits" };
 /// A report of the Debugger.
 pub const ALERT: Sid = Sid { prefix: "NO", allowed: "NO and 32 hex digits" };

@@ -49,6 +49,8 @@ const PUBLISHED: &[(&str, Option<&str>)] = &[
     ("ONHOOK_PUBLIC_URL", None),
     ("TWILIO_ACCOUNT_SID", None),
     ("TWILIO_AUTH_TOKEN", None),
+    ("TWILIO_API_KEY", None),
+    ("TWILIO_API_SECRET", None),
     ("ONHOOK_TWILIO_API_BASE", Some("https://api.twilio.com")),
     ("ONHOOK_TWILIO_REQUESTS_PER_SECOND", Some("20")),
     ("ONHOOK_VERIFY", Some("enforce")),
@@ -141,11 +143,9 @@ fn every_name_follows_from_its_key_and_is_its_own() {
     let mut seen = BTreeSet::new();
     for Setting { key, names, meaning } in settings() {
         let derived = key.to_uppercase().replace('.', "_");
-        let derived = if key == "twilio.account_sid" || key == "twilio.auth_token" {
-            derived
-        } else {
-            format!("ONHOOK_{derived}")
-        };
+        // Named as Twilio's own tools name them.
+        let is_twilios = ["account_sid", "auth_token", "api_key", "api_secret"].map(|name| format!("twilio.{name}"));
+        let derived = if is_twilios.iter().any(|name| name == key) { derived } else { format!("ONHOOK_{derived}") };
         assert_eq!(names[0], derived);
         assert!(names.iter().all(|name| seen.insert(*name)), "{names:?} is taken");
         assert!(meaning.ends_with('.') && !meaning.starts_with(' '), "{key}: {meaning:?}");

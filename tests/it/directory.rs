@@ -62,6 +62,8 @@ impl House {
             verify_until_ms: Some(START_MS + 10),
             created_ms: START_MS,
             parent: None,
+            api_base: None,
+            api_key: None,
         };
         let mut tx = self.at.db.begin().await.unwrap();
         accounts::insert(&mut tx, &account).await.unwrap();
@@ -195,6 +197,8 @@ fn overlays(tenant: &str) -> Overlays {
         provider: "twilio".into(),
         parent: None,
         tokens: vec![SecretString::from("configured").into()],
+        api_keys: Vec::new(),
+        api_base: None,
         verify: None,
         verify_until_ms: None,
     };

@@ -44,7 +44,8 @@ impl Shown {
         let row = &self.row;
         json!({
             "id": row.id, "tenant": row.tenant, "provider": row.provider, "verify": row.verify,
-            "verify_until": moment(row.verify_until_ms), "parent": row.parent, "configured": self.configured,
+            "verify_until": moment(row.verify_until_ms), "parent": row.parent, "api_base": row.api_base,
+            "api_key": row.api_key, "configured": self.configured,
             "created_at": self.stored.then(|| rfc3339(row.created_ms)),
         })
     }
@@ -69,6 +70,8 @@ impl List {
             verify_until_ms: None,
             created_ms: 0,
             parent: None,
+            api_base: None,
+            api_key: desk.config.twilio.api_key.clone(),
         });
         let listed = desk
             .on_existing_db(async |_, db| {

@@ -1,5 +1,6 @@
 //! `onhook accounts`: the provider accounts whose webhooks are taken, and their sealed tokens.
 
+mod access;
 mod health;
 mod list;
 mod rotate;
@@ -30,6 +31,7 @@ use rand::RngExt;
 use secrecy::SecretString;
 use serde_json::json;
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use url::Url;
 
 /// Manage provider accounts, directly in the configured database (works beside a running server)
 ///
@@ -41,6 +43,7 @@ pub enum Accounts {
     Add(Add),
     List(list::List),
     Verify(Verify),
+    Access(access::Access),
     Health(health::Health),
     Rotate(rotate::Rotate),
     #[command(subcommand)]
@@ -50,13 +53,15 @@ pub enum Accounts {
 /// Add a Twilio account
 ///
 /// Its auth token is read from --token-file, else from standard input (asked for on a terminal), never from the command
-/// line, where others could see it. Twilio is asked whether it is the account's. It is stored sealed.
+/// line, where others could see it. Twilio is asked whether it is the account's. It is stored sealed. So is the secret of an
+/// API key, with which Twilio is asked before the token is tried; webhooks are verified with the token all the same.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   onhook accounts add --sid AC00000000000000000000000000000001
   onhook accounts add --sid AC00000000000000000000000000000001 --tenant acme --token-file token.txt
-  onhook accounts add --sid AC…2 --parent AC…1")]
+  onhook accounts add --sid AC…2 --parent AC…1
+  onhook accounts add --sid AC…1 --api-base https://api.dublin.ie1.twilio.com --api-key SK…1 --api-secret-file secret.txt")]
 pub struct Add {
     #[command(flatten)]
     tenant: Tenant,
@@ -69,7 +74,16 @@ pub struct Add {
     /// A file that holds the auth token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Do not ask Twilio whether the token is the account's
+    /// Where Twilio is asked about it: the host of its edge and region [default: ONHOOK_TWILIO_API_BASE]
+    #[arg(long, value_name = "URL")]
+    api_base: Option<String>,
+    /// An API key of the account, of which the secret is in --api-secret-file
+    #[arg(long, value_name = "SK…", value_parser = access::key_sid, requires = "api_secret_file")]
+    api_key: Option<String>,
+    /// A file that holds the secret of --api-key
+    #[arg(long, value_name = "FILE", requires = "api_key")]
+    api_secret_file: Option<PathBuf>,
+    /// Do not ask Twilio whether the token and the key are the account's
     #[arg(long)]
     no_check: bool,
 }
@@ -101,6 +115,7 @@ impl Accounts {
             Self::Add(add) => add.run(&mut desk).await,
             Self::List(list) => list.run(&mut desk).await,
             Self::Verify(verify) => verify.run(&mut desk).await,
+            Self::Access(access) => access.run(&mut desk).await,
             Self::Health(health) => health.run(&mut desk).await,
             Self::Rotate(rotate) => rotate.run(&mut desk).await,
             Self::Token(token) => token.run(&mut desk).await,
@@ -111,7 +126,12 @@ impl Accounts {
 impl Add {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {}: ", self.sid))?;
-        check(desk, &self.sid, &token, self.no_check).await?;
+        let base = access::read_base(desk, self.api_base.as_deref())?;
+        let key = access::key(desk, self.api_key, self.api_secret_file.as_deref())?;
+        check(desk, &self.sid, base.as_ref(), &token, self.no_check).await?;
+        if let Some(key) = &key {
+            access::check_key(desk, &self.sid, base.as_ref(), key, self.no_check).await?;
+        }
         let now_ms = desk.now_ms();
         let row = AccountRow {
             id: self.sid,
@@ -121,6 +141,8 @@ impl Add {
             verify_until_ms: None,
             created_ms: now_ms,
             parent: self.parent,
+            api_base: base.as_ref().map(access::base_text),
+            api_key: key.as_ref().map(|key| key.sid.clone()),
         };
         let configured = desk.config.twilio.account_sid.clone().filter(|_| row.tenant == DEFAULT_TENANT);
         let configured_parent =
@@ -134,8 +156,9 @@ impl Add {
                 return Err(Stop::not_found(what, format!("`onhook accounts add --sid {parent}` first")));
             }
             let sealed = token::seal(desk, &row.tenant, &row.id, &token)?;
+            let access = access::seal(desk, &row.tenant, &row.id, row.api_base.clone(), key.as_ref())?;
             let mut tx = db.begin().await?;
-            match change::add(&mut tx, &row, &sealed).await {
+            match change::add(&mut tx, &row, &sealed, &access).await {
                 Err(StoreError::Exists(_)) => {
                     drop(tx);
                     Err(exists(&row, accounts::find(db, &row.tenant, &row.id).await?.is_some()))
@@ -180,12 +203,13 @@ impl Verify {
     }
 }
 
-/// Twilio must take the token, unless somebody knows better.
-async fn check(desk: &mut Desk, sid: &str, token: &SecretString, no_check: bool) -> Result<()> {
+/// Twilio must take the token, unless somebody knows better. `base` is where the account is asked, if that is its own.
+async fn check(desk: &mut Desk, sid: &str, base: Option<&Url>, token: &SecretString, no_check: bool) -> Result<()> {
     if no_check {
         return Ok(());
     }
-    match credentials::check(&desk.config.twilio.api_base, sid, token, desk.rng.random()).await {
+    let base = base.unwrap_or(&desk.config.twilio.api_base);
+    match credentials::check(base, sid, token, desk.rng.random()).await {
         Checked::Good { .. } => Ok(()),
         Checked::Refused(why) => {
             let next = "nothing was changed; copy the primary auth token of this account (a sub-account has its own); \
@@ -200,9 +224,9 @@ async fn check(desk: &mut Desk, sid: &str, token: &SecretString, no_check: bool)
 }
 
 /// The account must be stored, before anything else is asked.
-async fn require_account(desk: &Desk, db: &Db, tenant: &str, sid: &str) -> Result<()> {
+async fn require_account(desk: &Desk, db: &Db, tenant: &str, sid: &str) -> Result<AccountRow> {
     match accounts::find(db, tenant, sid).await? {
-        Some(_) => Ok(()),
+        Some(row) => Ok(row),
         None => Err(unknown(desk, tenant, sid)),
     }
 }

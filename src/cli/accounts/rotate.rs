@@ -1,6 +1,6 @@
 //! `onhook accounts rotate`: a new token, and an end for the old ones.
 
-use super::{check, require_account, secret, span, token, unknown};
+use super::{access, check, require_account, secret, span, token, unknown};
 use crate::{
     cli::{
         desk::{Desk, Tenant},
@@ -47,8 +47,8 @@ impl Rotate {
         let until_ms = desk.now_ms() + self.keep_old_ms.unwrap_or(KEEP_OLD_MS);
         let (id, ending) = desk
             .on_existing_db(async |desk, db| {
-                require_account(desk, db, tenant, sid).await?;
-                check(desk, sid, &token, self.no_check).await?;
+                let base = access::own_base(&require_account(desk, db, tenant, sid).await?);
+                check(desk, sid, base.as_ref(), &token, self.no_check).await?;
                 let row = token::seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
                 match change::rotate(&mut tx, tenant, &row, Some(until_ms)).await? {

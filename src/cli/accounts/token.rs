@@ -1,6 +1,6 @@
 //! The tokens of an account: several are live while one is being rotated.
 
-use super::{check, require_account, secret, unknown};
+use super::{access, check, require_account, secret, unknown};
 use crate::{
     app,
     cli::{
@@ -12,7 +12,7 @@ use crate::{
     config::DatabaseUrl,
     directory::change::{self, Rotated, TOKENS_MAX},
     domain::time::rfc3339,
-    seal::Owner,
+    seal::{Owner, Sealer},
     store::accounts::{self, SecretRow},
 };
 use anyhow::Result;
@@ -87,8 +87,8 @@ impl Add {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
         let row = desk
             .on_existing_db(async |desk, db| {
-                require_account(desk, db, tenant, sid).await?;
-                check(desk, sid, &token, self.no_check).await?;
+                let base = access::own_base(&require_account(desk, db, tenant, sid).await?);
+                check(desk, sid, base.as_ref(), &token, self.no_check).await?;
                 let row = seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
                 match change::rotate(&mut tx, tenant, &row, None).await? {
@@ -156,13 +156,18 @@ impl Remove {
 
 /// The sealed row of a token.
 pub(super) fn seal(desk: &mut Desk, tenant: &str, account: &str, token: &SecretString) -> Result<SecretRow> {
+    let sealer = sealer(desk)?;
+    let now_ms = desk.now_ms();
+    Ok(change::seal_token(&sealer, &mut desk.rng, Owner { tenant, account }, token, now_ms)?)
+}
+
+/// What seals: the same key as that of the servers.
+pub(super) fn sealer(desk: &mut Desk) -> Result<Sealer> {
     if desk.config.secret_key.is_none() && matches!(desk.config.database_url, DatabaseUrl::Postgres { .. }) {
         let what = "ONHOOK_SECRET_KEY is not set; on PostgreSQL it seals tokens";
         return Err(Stop::with(Exit::Usage, what, "give this command the same one as the servers"));
     }
-    let sealer = app::sealer(&desk.config, &mut desk.rng)?;
-    let now_ms = desk.now_ms();
-    Ok(change::seal_token(&sealer, &mut desk.rng, Owner { tenant, account }, token, now_ms)?)
+    Ok(app::sealer(&desk.config, &mut desk.rng)?)
 }
 
 fn json(row: &SecretRow) -> serde_json::Value {

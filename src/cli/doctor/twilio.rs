@@ -36,7 +36,8 @@ pub(super) async fn credentials(desk: &mut Desk, known: &[Token]) -> Asked {
 async fn one(desk: &mut Desk, token: &Token, clock: &mut Option<Clocks>) -> Check {
     let credentials = Credentials { sid: token.account.clone(), secret: token.secret.clone() };
     let seed = desk.rng.random();
-    let account = match Client::new(&desk.config.twilio.api_base, credentials, PATIENCE, seed) {
+    let base = token.api_base.as_ref().unwrap_or(&desk.config.twilio.api_base);
+    let account = match Client::new(base, credentials, PATIENCE, seed) {
         Ok(client) => client.load_account(&token.account).await,
         Err(error) => Err(error),
     };
@@ -62,8 +63,8 @@ async fn one(desk: &mut Desk, token: &Token, clock: &mut Option<Clocks>) -> Chec
         Err(error @ (ClientError::Unauthorized { .. } | ClientError::NotFound { .. })) => {
             let what = format!("Twilio refuses {name}: failed to {error}");
             let next = format!(
-                "copy the account's primary auth token anew: `onhook accounts token add {}`, and remove the old one; or \
-                 ONHOOK_TWILIO_API_BASE is another region's",
+                "copy the account's primary auth token anew: `onhook accounts token add {0}`, and remove the old one; or \
+                 it is asked in another region: ONHOOK_TWILIO_API_BASE, or `onhook accounts access {0}` for this one",
                 token.account
             );
             Check::finding(CREDENTIALS, what, next)

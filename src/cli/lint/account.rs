@@ -56,23 +56,25 @@ pub(super) async fn lint(
 
 /// Someone who may ask for this account: the given key, its own token, or the configured account, which may be the parent.
 pub(in crate::cli) async fn client(desk: &mut Desk, sid: &str, api_key: Option<&Path>) -> Result<Client> {
-    let credentials = match api_key {
-        Some(path) => key_of(path)?,
+    let (credentials, base) = match api_key {
+        Some(path) => (key_of(path)?, None),
         None => {
             let now_ms = desk.now_ms();
             let mut known = tokens::known(desk).await?;
             known.retain(|token| !token.has_ended(now_ms));
+            let base = known.iter().filter(|token| token.account == sid).find_map(|token| token.api_base.clone());
             let own = known.iter().find(|token| token.account == sid);
             let configured = tokens::of_configuration(&desk.config);
             let Some(token) = own.or(configured.as_ref()) else {
                 let next = "add it with `onhook accounts add`, set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or give --api-key-file";
                 return Err(Stop::not_found(format!("token of {sid}"), next));
             };
-            Credentials { sid: token.account.clone(), secret: token.secret.clone() }
+            (Credentials { sid: token.account.clone(), secret: token.secret.clone() }, base)
         }
     };
     let seed = desk.rng.random();
-    Client::new(&desk.config.twilio.api_base, credentials, Patience::default(), seed).map_err(stop)
+    let base = base.as_ref().unwrap_or(&desk.config.twilio.api_base);
+    Client::new(base, credentials, Patience::default(), seed).map_err(stop)
 }
 
 fn key_of(path: &Path) -> Result<Credentials> {

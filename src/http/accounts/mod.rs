@@ -1,7 +1,11 @@
 //! Provider accounts of a tenant: which there are, how their webhooks are verified, and their tokens, whose texts are
 //! never shown.
 
+mod access;
+mod given;
 mod view;
+
+pub(super) use access::{__path_set_access, set_access};
 
 use super::{
     Admin, Can, Gateway, Problem, ProblemKind,
@@ -14,43 +18,26 @@ use crate::{
     directory::{
         Account, Key,
         change::{self, KEEP_OLD_MS, OBSERVE_MS, SPAN_MAX_MS, TOKENS_MAX},
-        credentials::{self, Checked},
     },
     domain::time::{MINUTE, Millis},
-    fields::{self, Wrong, Wrongs},
+    fields::{Wrong, Wrongs},
     seal::Owner,
     store::{
         StoreError,
         accounts::{self, AccountRow, SecretRow},
     },
     transaction::{self, Done},
-    twilio::sid,
 };
 use actix_web::{
     HttpResponse,
     http::StatusCode,
     web::{Data, Path},
 };
-use rand::RngExt;
+use given::{AccountText, Given};
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use view::{AccountInFull, AccountView, TokenView, of_configuration, stored};
-
-/// An account to add.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = NewAccount)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AccountText {
-    /// The AccountSid.
-    #[schema(example = "AC00000000000000000000000000000001")]
-    sid: String,
-    /// Its auth token. It is stored sealed and never shown.
-    #[schema(min_length = 1, max_length = 512)]
-    token: String,
-    /// The account it is a sub-account of: one of yours.
-    parent: Option<String>,
-}
 
 /// How webhooks of an account are to be verified.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -116,20 +103,21 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(page))
 }
 
-/// Adds a provider account with its auth token, if Twilio takes it. Its webhooks are taken at once.
+/// Adds a provider account with its auth token, and with an API key if one is given, if Twilio takes them. Its webhooks are
+/// taken at once.
 #[utoipa::path(post, path = "/v1/accounts", tag = "accounts", security(("key" = ["admin"])), request_body = AccountText, responses(
     (status = 201, description = "The account", body = AccountInFull),
     (status = 400, description = "`unreadable`"),
     (status = 409, description = "`already-exists`: you or somebody else has it"),
     (status = 413, description = "`too-large`"),
     (status = 415, description = "`unsupported-media-type`"),
-    (status = 422, description = "`invalid-fields`, also if Twilio refuses the token, or `idempotency-mismatch`"),
+    (status = 422, description = "`invalid-fields`, also if Twilio refuses the token or the key, or `idempotency-mismatch`"),
     (status = 503, description = "`unavailable`: also if Twilio cannot be asked; see Retry-After"),
 ))]
 pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     post.once_json(&gateway, async |posted, text: AccountText| {
         let (key, now_ms) = (&posted.key, gateway.clock.now_ms());
-        let (row, token) = text.read(&key.tenant, now_ms)?;
+        let Given { row, token, access } = text.read(&gateway, &key.tenant, now_ms)?;
         let taken = || Problem::new(ProblemKind::AlreadyExists, format!("the account {} is taken", row.id));
         if gateway.directory.configured(&row.id).is_some_and(|account| account.tenant != key.tenant) {
             return Err(taken());
@@ -140,13 +128,17 @@ pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<
         {
             return Err(Problem::field("parent", "is no main account of yours; add it first"));
         }
-        let owner = check(&gateway, &row.id, &token).await?;
+        let owner = given::check(&gateway, &row, &token).await?;
         if row.parent.is_some() && owner.is_some() && row.parent != owner {
             return Err(Problem::field("parent", "is not the account that Twilio names as its owner"));
         }
+        if let Some(key) = &access.key {
+            access::check_key(&gateway, &row.id, access.base(&gateway), key).await?;
+        }
         let secret = seal(&gateway, &row.tenant, &row.id, &token)?;
+        let access = access.seal(&gateway, &row.tenant, &row.id)?;
         let answered = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
-            change::add(tx, &row, &secret).await?;
+            change::add(tx, &row, &secret, &access).await?;
             let account =
                 AccountInFull { account: stored(&gateway, row.clone()), tokens: vec![TokenView::from(secret.clone())] };
             Ok(Done { value: answer(StatusCode::CREATED, &account), journal: Vec::new() })
@@ -226,7 +218,7 @@ pub(super) async fn rotate(
     post.once_json(&gateway, async |posted, text: TokenText| {
         let key = &posted.key;
         let mut wrongs = Wrongs::default();
-        let token = wrongs.take(token(&text.token));
+        let token = wrongs.take(given::secret("token", &text.token));
         let keep_ms = wrongs.take(span("keep_old", text.keep_old.as_deref(), KEEP_OLD_MS, 0));
         let (token, keep_ms) = wrongs.settle(token.zip(keep_ms))?;
         let row = require_stored(&gateway, key, &id).await?;
@@ -236,7 +228,7 @@ pub(super) async fn rotate(
             return Err(Problem::field("token", message));
         }
         // A wrong token must not put an end on those that are good.
-        check(&gateway, &id, &token).await?;
+        given::check(&gateway, &row, &token).await?;
         let secret = seal(&gateway, &key.tenant, &id, &token)?;
         let until_ms = gateway.clock.now_ms() + keep_ms;
         let rotated = transaction::run_once(&gateway.db, posted.ticket.as_ref(), async |tx| {
@@ -278,26 +270,6 @@ pub(super) async fn delete_token(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Twilio must take the token: else anybody could claim an account whose sid he has seen, or put an end on good tokens
-/// with a wrong one. Answers whose sub-account it is, as far as Twilio says so.
-async fn check(gateway: &Gateway, sid: &str, token: &SecretString) -> Result<Option<String>, Problem> {
-    let seed = gateway.with_rng(|rng| rng.random());
-    match credentials::check(&gateway.config.twilio.api_base, sid, token, seed).await {
-        Checked::Good { owner } => Ok(owner),
-        Checked::Refused(why) => {
-            tracing::warn!(account = sid, "refused a token, nothing was changed: failed to {why}");
-            Err(Problem::field("token", "is refused by Twilio: it is not an auth token of this account"))
-        }
-        Checked::Unavailable(why) => {
-            tracing::error!(account = sid, "a token was not stored, and its request was answered 503: failed to {why}");
-            Err(Problem::new(
-                ProblemKind::Unavailable,
-                "Twilio cannot be asked about the account now; try again shortly",
-            ))
-        }
-    }
-}
-
 /// The account of the configuration, if it is this tenant's.
 fn configured<'a>(gateway: &'a Gateway, key: &Key) -> Option<&'a Account> {
     let sid = gateway.config.twilio.account_sid.as_deref()?;
@@ -337,41 +309,6 @@ async fn in_full(gateway: &Gateway, key: &Key, id: &str) -> Result<AccountInFull
     }
 }
 
-impl AccountText {
-    fn read(self, tenant: &str, now_ms: Millis) -> Result<(AccountRow, SecretString), Vec<Wrong>> {
-        let mut wrongs = Wrongs::default();
-        let shape = |field: &str, text: String| match sid::ACCOUNT.fits(&text) {
-            true => Ok(text),
-            false => Err(Wrong::new(field, format!("is not {}", sid::ACCOUNT.allowed))),
-        };
-        let id = wrongs.take(shape("sid", self.sid));
-        let parent = wrongs.take(self.parent.map(|parent| shape("parent", parent)).transpose());
-        let token = wrongs.take(token(&self.token));
-        let made = (|| {
-            let row = AccountRow {
-                id: id?,
-                tenant: tenant.to_owned(),
-                provider: "twilio".to_owned(),
-                verify: None,
-                verify_until_ms: None,
-                created_ms: now_ms,
-                parent: parent?,
-            };
-            Some((row, token?))
-        })();
-        wrongs.settle(made)
-    }
-}
-
-fn token(text: &str) -> Result<SecretString, Wrong> {
-    // The value is never in the message.
-    fields::line("token", text, 1..=TOKEN_BYTES_MAX)?;
-    match text.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(text.into()),
-        false => Err(Wrong::new("token", "has other characters than visible ASCII without spaces")),
-    }
-}
-
 fn span(field: &str, given: Option<&str>, default_ms: Millis, least_ms: Millis) -> Result<Millis, Wrong> {
     let Some(text) = given else { return Ok(default_ms) };
     let read = humantime::parse_duration(text).ok().and_then(|span| i64::try_from(span.as_millis()).ok());
@@ -393,6 +330,5 @@ async fn refresh(gateway: &Gateway) {
     }
 }
 
-const TOKEN_BYTES_MAX: usize = 512;
 /// More than an account may have.
 const TOKENS_LISTED: i64 = 1_000;

@@ -21,6 +21,12 @@ pub(in crate::http) struct AccountView {
     pub(super) provider: String,
     /// The account it is a sub-account of. It signs with its own token all the same.
     pub(super) parent: Option<String>,
+    /// Where Twilio is asked about it; null: where ONHOOK_TWILIO_API_BASE says.
+    #[schema(example = "https://api.dublin.ie1.twilio.com")]
+    pub(super) api_base: Option<String>,
+    /// The stored API key with which Twilio is asked before the token is tried; null: there is none. Its secret is never shown.
+    #[schema(example = "SK00000000000000000000000000000001")]
+    pub(super) api_key: Option<String>,
     /// How its webhooks are verified now.
     pub(super) verify: VerifyMode,
     /// Until when that holds; null: until it is changed.
@@ -65,6 +71,8 @@ pub(super) fn stored(gateway: &Gateway, row: AccountRow) -> AccountView {
         id: row.id,
         provider: row.provider,
         parent: row.parent,
+        api_base: row.api_base,
+        api_key: row.api_key,
         created_at: Some(Moment(row.created_ms)),
     }
 }
@@ -75,6 +83,8 @@ pub(super) fn of_configuration(gateway: &Gateway, account: &Account) -> AccountV
         id: account.id.clone(),
         provider: account.provider.clone(),
         parent: None,
+        api_base: None,
+        api_key: gateway.config.twilio.api_key.clone(),
         verify: gateway.config.verify,
         verify_until: None,
         configured: true,

@@ -1,5 +1,6 @@
 //! Asking a provider about calls: who can be asked, what is made of the answers, and of none.
 
+mod access;
 mod source;
 
 use crate::support::{database::TestDatabase, gateway::START_MS};
@@ -70,6 +71,8 @@ impl Asking {
             verify_until_ms: None,
             created_ms: START_MS,
             parent: parent.map(str::to_owned),
+            api_base: None,
+            api_key: None,
         };
         let mut tx = self.at.db.begin().await.unwrap();
         accounts::insert(&mut tx, &row).await.unwrap();

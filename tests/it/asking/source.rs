@@ -49,8 +49,7 @@ async fn live_calls_are_listed_and_others_are_looked_at() {
     let long = place("+14155550103", Fate::Answered { talk_s: 900 });
     twilio.pass(5 * MINUTE).await;
     let now_ms = twilio.now_ms();
-    let add =
-        |to: &str, changes| twilio.with(|double| double.add_call(Order::new(ACCOUNT, "client:ann", to), changes));
+    let add = |to: &str, changes| twilio.with(|double| double.add_call(Order::new(ACCOUNT, "client:ann", to), changes));
     let queued = add("+14155550104", vec![(now_ms, Change::Queued)]);
     let ringing =
         add("+14155550105", vec![(now_ms, Change::Queued), (now_ms, Change::Initiated), (now_ms, Change::Ringing)]);

@@ -1,5 +1,6 @@
 //! The command line: the built program, in a folder and an environment of its own.
 
+mod access;
 mod accounts;
 mod check;
 mod configuration;

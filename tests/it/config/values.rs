@@ -22,6 +22,8 @@ const BAD: &[(&str, &str, Quoted)] = &[
     ("log_format", "xml", Quoted::Yes),
     ("twilio.account_sid", "SK00000000000000000000000000000001", Quoted::Yes),
     ("twilio.auth_token", "hunter2\u{7f}", Quoted::No),
+    ("twilio.api_key", "AC00000000000000000000000000000001", Quoted::Yes),
+    ("twilio.api_secret", "hunter2 hunter2", Quoted::No),
     ("twilio.api_base", "api.twilio.com", Quoted::Yes),
     ("twilio.requests_per_second", "0", Quoted::Yes),
     ("contact.min_talk_seconds", "-1", Quoted::Yes),
@@ -189,6 +191,8 @@ fn no_secret_is_shown_anywhere() {
         ("ONHOOK_SECRET_KEY", SEAL_KEY),
         ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
         ("TWILIO_AUTH_TOKEN", "hunter2-token"),
+        ("TWILIO_API_KEY", "SK00000000000000000000000000000001"),
+        ("TWILIO_API_SECRET", "hunter2-secret"),
         ("ONHOOK_AMI_URL", "ami://onhook:hunter2-ami@pbx.example"),
     ];
     let sources = env(&pairs);
@@ -209,6 +213,8 @@ fn no_secret_is_shown_anywhere() {
             ("ONHOOK_SECRET_KEY", "[redacted]"),
             ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
             ("TWILIO_AUTH_TOKEN", "[redacted]"),
+            ("TWILIO_API_KEY", "SK00000000000000000000000000000001"),
+            ("TWILIO_API_SECRET", "[redacted]"),
         ]
     );
 }
@@ -285,6 +291,18 @@ fn values_that_contradict_each_other_are_refused() {
     assert_eq!(half, "TWILIO_AUTH_TOKEN is set but TWILIO_ACCOUNT_SID is not; set both or neither");
     let half = refuse_value(&[("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001")]);
     assert_eq!(half, "TWILIO_ACCOUNT_SID is set but TWILIO_AUTH_TOKEN is not; set both or neither");
+    let account = [("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"), ("TWILIO_AUTH_TOKEN", "hunter2")];
+    let key = [("TWILIO_API_KEY", "SK00000000000000000000000000000001"), ("TWILIO_API_SECRET", "hunter2")];
+    for (n, missing) in [(0, "TWILIO_API_SECRET"), (1, "TWILIO_API_KEY")] {
+        let half = refuse_value(&[account[0], account[1], key[n]]);
+        assert_eq!(half, format!("{} is set but {missing} is not; set both or neither", key[n].0));
+    }
+    assert_eq!(
+        refuse_value(&key),
+        "TWILIO_API_KEY is set but TWILIO_ACCOUNT_SID is not; set that too, or take TWILIO_API_KEY away"
+    );
+    let loaded = load_env(&[account[0], account[1], key[0], key[1]]);
+    assert_eq!(loaded.config.twilio.key().map(|(sid, _)| sid), Some(key[0].1));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! REST v1 through its own door: a running gateway, asked over HTTP.
 
+mod access;
 mod accounts;
 mod calls;
 mod filters;
@@ -107,6 +108,8 @@ pub async fn add_account(gateway: &Gateway, tenant: &str, id: &str) {
         verify_until_ms: None,
         created_ms: gateway.clock.now_ms(),
         parent: None,
+        api_base: None,
+        api_key: None,
     };
     let mut tx = gateway.db.begin().await.unwrap();
     store::accounts::insert(&mut tx, &row).await.unwrap();

@@ -4,7 +4,7 @@ use super::commit;
 use crate::support::database::{TestDatabase, on_both};
 use onhook::store::{
     StoreError,
-    accounts::{self, AccountRow, SecretRow},
+    accounts::{self, Access, AccountRow, SecretRow},
     tenants::{self, TenantRow},
 };
 
@@ -14,6 +14,7 @@ on_both! {
     tokens_are_kept_byte_for_byte,
     the_snapshot_has_every_account_and_token,
     verification_can_be_set,
+    how_it_is_asked_can_be_set,
     the_other_tokens_end_and_are_forgotten,
 }
 
@@ -26,6 +27,8 @@ fn account(id: &str, tenant: &str) -> AccountRow {
         verify_until_ms: None,
         created_ms: 5,
         parent: None,
+        api_base: None,
+        api_key: None,
     }
 }
 
@@ -117,6 +120,29 @@ async fn verification_can_be_set(at: TestDatabase) {
     assert_eq!((found.verify.as_deref(), found.verify_until_ms), (Some("observe"), Some(9)));
     assert_eq!(commit!(at, |tx| accounts::set_verify(tx, "acme", "AC1", None, None)), 1);
     assert_eq!(accounts::find(&at.db, "acme", "AC1").await.unwrap(), Some(account("AC1", "acme")));
+}
+
+async fn how_it_is_asked_can_be_set(at: TestDatabase) {
+    with_accounts(&at, &[("AC1", "acme"), ("AC2", "acme")]).await;
+    let access = Access {
+        api_base: Some("https://api.dublin.ie1.twilio.com".into()),
+        api_key: Some("SK1".into()),
+        api_secret: Some(vec![0, 255, b'\'']),
+        api_seal_key: Some("k1".into()),
+    };
+    assert_eq!(commit!(at, |tx| accounts::set_access(tx, "other", "AC1", &access)), 0);
+    assert_eq!(commit!(at, |tx| accounts::set_access(tx, "acme", "AC1", &access)), 1);
+    commit!(at, |tx| accounts::insert_secret(tx, &secret("AC1", "s1", 1)));
+    let expected =
+        AccountRow { api_base: access.api_base.clone(), api_key: access.api_key.clone(), ..account("AC1", "acme") };
+    assert_eq!(accounts::find(&at.db, "acme", "AC1").await.unwrap().unwrap(), expected);
+    let all = accounts::list_all(&at.db, ("", ""), 9).await.unwrap();
+    let secrets: Vec<_> = all.iter().map(|row| (row.api_secret.as_deref(), row.api_seal_key.as_deref())).collect();
+    assert_eq!(secrets, [(access.api_secret.as_deref(), Some("k1")), (None, None)]);
+    assert_eq!(all[0].account, expected);
+    assert_eq!(commit!(at, |tx| accounts::set_access(tx, "acme", "AC1", &Access::default())), 1);
+    assert_eq!(accounts::find(&at.db, "acme", "AC1").await.unwrap(), Some(account("AC1", "acme")));
+    assert_eq!(accounts::list_all(&at.db, ("", ""), 1).await.unwrap()[0].api_secret, None);
 }
 
 async fn the_other_tokens_end_and_are_forgotten(at: TestDatabase) {

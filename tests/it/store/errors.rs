@@ -31,6 +31,8 @@ async fn a_row_that_breaks_a_rule_is_refused(at: TestDatabase) {
         verify_until_ms: None,
         created_ms: 1,
         parent: None,
+        api_base: None,
+        api_key: None,
     };
     let mut tx = at.db.begin().await.unwrap();
     let error = accounts::insert(&mut tx, &row).await.unwrap_err();

@@ -121,6 +121,8 @@ async fn what_is_redriven_may_be_older_than_its_account(at: TestDatabase) {
         verify_until_ms: None,
         created_ms: 5,
         parent: None,
+        api_base: None,
+        api_key: None,
     };
     commit!(at, |tx| accounts::insert(tx, &account));
     let rows = [

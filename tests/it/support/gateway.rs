@@ -155,6 +155,9 @@ fn twilio_says(seen: &Seen) -> Reply {
             Reply { status: 401, ..Reply::json(body) }
         }
         "away" => Reply::status(503),
+        // A key, which may list calls, but not read the account.
+        _ if seen.target.contains("/Calls.json?") => Reply::json(json!({"calls": [], "next_page_uri": null})),
+        _ if sid.starts_with("SK") => Reply::status(401),
         "owned" => Reply::json(json!({"sid": sid, "owner_account_sid": "AC00000000000000000000000000000077"})),
         _ => Reply::json(json!({"sid": sid, "status": "active"})),
     }
