@@ -20,6 +20,8 @@ pub mod double;
 pub mod store;
 pub mod transaction;
 
+pub mod audit;
+
 pub mod seal;
 
 pub mod directory;
@@ -30,6 +32,7 @@ pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
 pub mod quarantine;
+pub mod report;
 pub mod sweep;
 pub mod voice;
 

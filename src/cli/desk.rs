@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     app,
+    audit::{Act, Deed},
     clock::{SharedClock, SystemClock},
     config::{Config, DatabaseUrl, Loaded, Origin, Sources, Warning},
     domain::id::DEFAULT_TENANT,
@@ -14,7 +15,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use rand::rngs::StdRng;
+use rand::{RngExt, rngs::StdRng};
 use std::{path::PathBuf, sync::Arc};
 
 /// Settings that every command takes.
@@ -88,6 +89,13 @@ impl Desk {
     /// The time.
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
+    }
+
+    /// Keeps in the audit what was done here.
+    pub async fn audit(&mut self, db: &Db, tenant: &str, act: Act, subject: &str, detail: serde_json::Value) {
+        let (tenant, actor, subject) = (tenant.to_owned(), "cli".to_owned(), subject.to_owned());
+        let (now_ms, randomness) = (self.now_ms(), self.rng.random());
+        Deed { tenant, actor, act, subject, detail }.keep(db, now_ms, randomness).await;
     }
 
     /// Runs something on the configured database, brought up to date. An SQLite file is made.

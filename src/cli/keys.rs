@@ -8,6 +8,7 @@ use super::{
     view::{moment, second},
 };
 use crate::{
+    audit::Act,
     directory::{NewKey, Scope, issue_key},
     domain::time::rfc3339,
     fields,
@@ -98,11 +99,15 @@ impl Create {
             expires_ms: lasts.map(|ms| now_ms.saturating_add(ms)),
         };
         let issued = issue_key(new, now_ms, &mut desk.rng);
-        desk.on_db(async |_, db| {
+        desk.on_db(async |desk, db| {
             require_tenant(db, &self.tenant.id).await?;
             let mut tx = db.begin().await?;
             keys::insert(&mut tx, &issued.row).await?;
-            Ok(tx.commit().await?)
+            tx.commit().await?;
+            let row = &issued.row;
+            let detail = json!({ "name": row.name, "scopes": row.scopes, "expires_at": moment(row.expires_ms) });
+            desk.audit(db, &row.tenant, Act::KeyCreated, &row.id, detail).await;
+            Ok(())
         })
         .await?;
         let row = &issued.row;
@@ -156,10 +161,13 @@ impl Revoke {
         let (tenant, id) = (&self.tenant.id, &self.id);
         let now_ms = desk.now_ms();
         let found = desk
-            .on_existing_db(async |_, db| {
+            .on_existing_db(async |desk, db| {
                 let mut tx = db.begin().await?;
                 let revoked = keys::revoke(&mut tx, tenant, id, now_ms).await?;
                 tx.commit().await?;
+                if revoked > 0 {
+                    desk.audit(db, tenant, Act::KeyRevoked, id, json!({})).await;
+                }
                 // Revoking twice is no mistake.
                 Ok(revoked > 0 || keys::find(db, tenant, id).await?.is_some())
             })

@@ -4,6 +4,7 @@
 //! beside a running server: there is nothing in the server that they would have to tell.
 
 mod accounts;
+mod audit;
 mod calls;
 mod check;
 mod demo;
@@ -16,14 +17,17 @@ mod import;
 mod keys;
 mod leads;
 mod lint;
+mod notifications;
 mod out;
 mod page;
 mod quarantine;
 mod replay;
+mod report;
 mod send;
 mod serve;
 mod settings;
 mod simulate;
+mod stats;
 mod tenants;
 mod tokens;
 mod verify;
@@ -80,6 +84,11 @@ enum Command {
     Voice(voice::Voice),
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    Stats(stats::Stats),
+    #[command(subcommand)]
+    Report(report::Report),
+    Notifications(notifications::Notifications),
+    Audit(audit::Audit),
     Migrate(settings::Migrate),
     #[command(subcommand)]
     Config(settings::Config),
@@ -136,6 +145,10 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Keys(keys) => keys.run(Desk::open(out, settings)?).await,
         Command::Voice(voice) => voice.run(Desk::open(out, settings)?).await,
         Command::Quarantine(quarantine) => quarantine.run(Desk::open(out, settings)?).await,
+        Command::Stats(stats) => stats.run(Desk::open(out, settings)?).await,
+        Command::Report(report) => report.run(Desk::open(out, settings)?).await,
+        Command::Notifications(notifications) => notifications.run(Desk::open(out, settings)?).await,
+        Command::Audit(audit) => audit.run(Desk::open(out, settings)?).await,
         Command::Migrate(migrate) => migrate.run(Desk::open(out, settings)?).await,
         Command::Config(config) => config.run(out, settings),
         Command::Openapi(openapi) => openapi.run(out),

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app,
+    audit::Act,
     domain::time::rfc3339,
     ingest::{Ingest, Parts},
     quarantine::{Chosen, How, Outcome, ROWS_MAX, Reason, Redrive, Redriven, RedrivenRow, body_shown},
@@ -224,7 +225,14 @@ impl RedriveSome {
             .on_existing_db(async |desk, db| {
                 require_tenant(db, tenant).await?;
                 let chosen = if ids.is_empty() { Chosen::Fitting(filter.clone(), None) } else { Chosen::Ids(ids) };
-                with_redrive(desk, db, async |redrive| run_all(redrive, whose, chosen, how, &filter).await).await
+                let rows =
+                    with_redrive(desk, db, async |redrive| run_all(redrive, whose, chosen, how, &filter).await).await?;
+                let applied = rows.iter().filter(|row| row.outcome == Outcome::Applied).count();
+                if applied > 0 {
+                    let detail = json!({ "looked": rows.len(), "applied": applied });
+                    desk.audit(db, tenant, Act::QuarantineRedriven, "quarantine", detail).await;
+                }
+                Ok(rows)
             })
             .await?;
         let done = Redriven { rows, next: None };
@@ -241,7 +249,7 @@ impl Drop {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, ids) = (&self.tenant.id, &self.ids);
         let gone = desk
-            .on_existing_db(async |_, db| {
+            .on_existing_db(async |desk, db| {
                 require_tenant(db, tenant).await?;
                 for id in ids {
                     quarantine::find(db, Whose::Operator(tenant), id).await?.ok_or_else(|| unknown(id))?;
@@ -250,6 +258,9 @@ impl Drop {
                 let mut tx = db.begin().await?;
                 let gone = quarantine::delete(&mut tx, &ids).await?;
                 tx.commit().await?;
+                for QuarantineId { id } in &ids {
+                    desk.audit(db, tenant, Act::QuarantineDropped, id, json!({})).await;
+                }
                 Ok(gone)
             })
             .await?;

@@ -9,6 +9,7 @@ use super::{
     view::{moment, second},
 };
 use crate::{
+    audit::Act,
     fields::{self, Wrong},
     store::{
         Db,
@@ -276,6 +277,7 @@ impl Unset {
                 let before = rows::find(db, &tenant, &number).await?.ok_or_else(|| unknown(&number))?;
                 if self.settings.is_empty() {
                     voice::delete(db, &tenant, &number).await?;
+                    desk.audit(db, &tenant, Act::VoiceForgotten, &subject(&number), json!({})).await;
                     return Ok(None);
                 }
                 let text = without(before.into(), &self.settings)?;
@@ -287,13 +289,21 @@ impl Unset {
     }
 }
 
-async fn write(desk: &Desk, db: &Db, text: &VoiceText, (tenant, number): (&str, &str)) -> Result<VoiceRow> {
+async fn write(desk: &mut Desk, db: &Db, text: &VoiceText, (tenant, number): (&str, &str)) -> Result<VoiceRow> {
     let region = desk.config.phone_region.as_deref();
     let row = text.read(tenant, number, region, desk.now_ms()).map_err(|wrongs| usage(&wrongs))?;
     match voice::put(db, &row).await? {
-        Put::New | Put::Replaced => Ok(row),
+        Put::New | Put::Replaced => {
+            desk.audit(db, tenant, Act::VoiceChanged, &subject(number), json!({})).await;
+            Ok(row)
+        }
         Put::Refused(wrongs) => Err(usage(&wrongs)),
     }
+}
+
+/// What the audit calls it.
+fn subject(number: &str) -> String {
+    if number.is_empty() { "tenant".to_owned() } else { crate::domain::phone::mask(number) }
 }
 
 /// `--connect ''` empties the list.

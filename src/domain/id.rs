@@ -22,6 +22,14 @@ pub fn new_id(prefix: &str, now: Millis, randomness: u128) -> String {
     format!("{prefix}_{ulid}")
 }
 
+/// The smallest id with this prefix that can be made at this moment: ids from there on were made then or later.
+pub fn first_id(prefix: &str, at: Millis) -> String {
+    new_id(prefix, at.clamp(0, ULID_MS_MAX), 0)
+}
+
+/// The last moment that an id can name, in the year 10889.
+const ULID_MS_MAX: Millis = (1 << 48) - 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +42,13 @@ mod tests {
         assert_eq!(a.len(), "call_".len() + 26);
         assert_ne!(new_id("call", 1, 1), new_id("call", 1, 2));
         assert_eq!(new_id("x", -5, 0), new_id("x", 0, 0));
+    }
+
+    #[test]
+    fn the_first_id_of_a_moment_divides_before_from_after() {
+        assert!(new_id("call", 41, u128::MAX) < first_id("call", 42));
+        assert!(first_id("call", 42) <= new_id("call", 42, 0));
+        assert!(first_id("call", Millis::MIN) <= new_id("call", 0, 0));
+        assert!(first_id("call", Millis::MAX) > new_id("call", 1_767_323_045_000, u128::MAX));
     }
 }

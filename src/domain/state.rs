@@ -126,6 +126,18 @@ words! {
 }
 
 words! {
+    /// What an extension is doing.
+    pub enum ExtensionState {
+        /// No call lives on it.
+        Free = "free",
+        /// A call is on its way to it or from it, and none is answered.
+        Ringing = "ringing",
+        /// Somebody speaks.
+        Busy = "busy",
+    }
+}
+
+words! {
     /// How long a live call has shown no sign of life.
     pub enum Stuck {
         /// Longer than is usual.

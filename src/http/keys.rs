@@ -8,8 +8,9 @@ use super::{
     time::Moment,
 };
 use crate::{
+    audit::Act,
     directory::{NewKey, Scope, issue_key},
-    domain::time::Millis,
+    domain::time::{Millis, rfc3339},
     fields::{self, Wrong, Wrongs},
     store::keys::{self, KeyRow},
     transaction::{self, Done},
@@ -21,6 +22,7 @@ use actix_web::{
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
 
@@ -139,6 +141,9 @@ pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<
         });
         let answered = answered.await?;
         refresh(&gateway).await;
+        let row = &issued.row;
+        let detail = json!({ "name": row.name, "scopes": row.scopes, "expires_at": row.expires_ms.map(rfc3339) });
+        gateway.audit(&posted.key, Act::KeyCreated, &row.id, detail).await;
         tracing::info!(key = issued.row.id, by = posted.key.id, tenant = posted.key.tenant, "issued an API key");
         Ok(answered)
     })
@@ -165,6 +170,7 @@ pub(super) async fn revoke(key: Can<Admin>, id: Path<String>, gateway: Data<Gate
     })
     .await?;
     refresh(&gateway).await;
+    gateway.audit(&key, Act::KeyRevoked, &id, json!({})).await;
     tracing::info!(key = *id, by = key.id, tenant = key.tenant, "revoked an API key");
     Ok(HttpResponse::NoContent().finish())
 }

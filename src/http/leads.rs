@@ -9,6 +9,7 @@ use super::{
     time::Moment,
 };
 use crate::{
+    audit::Act,
     fields,
     leads::{self as room, BadTable, Format, Imported, LeadText},
     store::{
@@ -23,6 +24,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// A lead.
@@ -225,6 +227,7 @@ pub(super) async fn put(
 pub(super) async fn delete(key: Can<Write>, id: Path<String>, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     let known = fields::lead_id("id", &id).is_ok();
     if known && room::delete(&gateway.db, &key.tenant, &id, gateway.clock.now_ms()).await? {
+        gateway.audit(&key, Act::LeadDeleted, &id, json!({})).await;
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(Problem::not_found("lead", &id))

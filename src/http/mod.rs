@@ -4,19 +4,24 @@
 
 mod account_health;
 mod accounts;
+mod audit;
 mod auth;
 mod body;
 mod calls;
 mod client;
+mod extensions;
 mod filter;
 mod health;
 mod idempotency;
 mod keys;
 mod leads;
+mod notifications;
 pub mod openapi;
 mod page;
 mod problem;
 mod quarantine;
+mod reports;
+mod stats;
 mod time;
 mod trace;
 mod voice;
@@ -29,8 +34,15 @@ pub use problem::{FieldError, Problem, ProblemKind};
 pub use trace::trace;
 
 use crate::{
-    clock::SharedClock, config::Config, directory::Directory, ingest::Ingest, quarantine::Quarantine, store::Db,
-    sweep::Sweeper, telemetry::Metrics,
+    audit::{Act, Deed},
+    clock::SharedClock,
+    config::Config,
+    directory::{Directory, Key},
+    ingest::Ingest,
+    quarantine::Quarantine,
+    store::Db,
+    sweep::Sweeper,
+    telemetry::Metrics,
 };
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, guard,
@@ -84,6 +96,14 @@ impl Gateway {
         crate::domain::id::new_id(prefix, self.clock.now_ms(), self.with_rng(|rng| rng.random()))
     }
 
+    /// Keeps in the audit what somebody with this key did.
+    pub(crate) async fn audit(&self, key: &Key, act: Act, subject: &str, detail: serde_json::Value) {
+        use rand::RngExt;
+        let (tenant, actor, subject) = (key.tenant.clone(), format!("key:{}", key.id), subject.to_owned());
+        let deed = Deed { tenant, actor, act, subject, detail };
+        deed.keep(&self.db, self.clock.now_ms(), self.with_rng(|rng| rng.random())).await;
+    }
+
     /// Uses the generator.
     pub fn with_rng<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
         // A panic while drawing leaves the generator usable, so a poisoned lock is no reason to stop.
@@ -134,6 +154,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/calls/{id}/timeline", "GET").route(get().to(calls::timeline)))
             .service(at("/v1/calls/{id}/deliveries", "GET").route(get().to(calls::deliveries)))
             .service(at("/v1/calls/{id}/legs", "GET").route(get().to(calls::legs)))
+            .service(at("/v1/extensions", "GET").route(get().to(extensions::list_extensions)))
             .service(at("/v1/leads", "GET, POST").route(get().to(leads::list)).route(post().to(leads::create)))
             // Only its POST: a lead may be called `import`.
             .service(at("/v1/leads/import", "POST").guard(guard::Post()).route(post().to(leads::import)))
@@ -147,6 +168,12 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/keys", "GET, POST").route(get().to(keys::list)).route(post().to(keys::create)))
             .service(at("/v1/keys/{id}", "DELETE").route(delete().to(keys::revoke)))
             .service(at("/v1/accounts/{id}/health", "GET").route(get().to(account_health::load)))
+            .service(at("/v1/notifications", "GET").route(get().to(notifications::list)))
+            .service(at("/v1/notifications/{id}/read", "POST").route(post().to(notifications::read)))
+            .service(at("/v1/stats", "GET").route(get().to(stats::load)))
+            .service(at("/v1/reports/daily", "GET").route(get().to(reports::daily)))
+            .service(at("/v1/reports/weekly", "GET").route(get().to(reports::weekly)))
+            .service(at("/v1/audit", "GET").route(get().to(audit::list)))
             .service(at("/v1/voice", "GET, PUT").route(get().to(voice::load)).route(put().to(voice::put)))
             .service(at("/v1/voice/numbers", "GET").route(get().to(voice::list_numbers)))
             .service(

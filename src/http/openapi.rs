@@ -3,8 +3,8 @@
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
 use super::{
-    Problem, ProblemKind, account_health, accounts, calls, health, keys, leads, problem::ProblemBody, quarantine,
-    voice, webhooks,
+    Problem, ProblemKind, account_health, accounts, audit, calls, extensions, health, keys, leads, notifications,
+    problem::ProblemBody, quarantine, reports, stats, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
@@ -35,11 +35,15 @@ use utoipa::{
         (name = "accounts", description = "Provider accounts of the tenant, their tokens, and whether their callbacks arrive"),
         (name = "quarantine", description = "Deliveries that were refused: why, and once more"),
         (name = "voice", description = "How calls are answered"),
+        (name = "notifications", description = "What people should know"),
+        (name = "audit", description = "Who decided what, by which rule, on which evidence"),
+        (name = "reports", description = "What the calls of a time came to"),
         (name = "webhooks", description = "What providers send; signed, no key"),
         (name = "health", description = "Is it there, can it work, what has it counted"),
     ),
     paths(
         calls::list, calls::announce, calls::import, calls::load, calls::timeline, calls::deliveries, calls::legs,
+        extensions::list_extensions,
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
         account_health::load,
@@ -53,6 +57,8 @@ use utoipa::{
         webhooks::twilio::voice, webhooks::twilio::voice_by_get,
         webhooks::twilio::dial, webhooks::twilio::dial_by_get,
         webhooks::twilio::whisper, webhooks::twilio::whisper_by_get,
+        stats::load, reports::daily, reports::weekly,
+        notifications::list, notifications::read, audit::list,
         voice::load, voice::put, voice::list_numbers, voice::load_number, voice::put_number, voice::delete_number,
         health::live, health::ready, health::metrics,
         serve, docs, docs_file,

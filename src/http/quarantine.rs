@@ -9,6 +9,7 @@ use super::{
     time::Moment,
 };
 use crate::{
+    audit::Act,
     directory::{Key, Scope},
     fields::{self, Wrong, Wrongs},
     quarantine::{Chosen, Explanation, How, Outcome, ROWS_MAX, Reason, Redrive, RedriveError, Redriven, RedrivenRow},
@@ -22,6 +23,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// A refused delivery.
@@ -219,6 +221,10 @@ pub(super) async fn redrive(post: Post<Admin>, gateway: Data<Gateway>) -> Result
         let ticket = posted.ticket.as_ref();
         transaction::run_then_keep(&gateway.db, ticket, async || {
             let done = redrive_of(&gateway).run(whose(&posted.key), chosen, how).await.map_err(Problem::from)?;
+            if !how.dry_run && done.count(Outcome::Applied) > 0 {
+                let detail = json!({ "looked": done.looked(), "applied": done.count(Outcome::Applied) });
+                gateway.audit(&posted.key, Act::QuarantineRedriven, "quarantine", detail).await;
+            }
             Ok::<_, Problem>(answer(StatusCode::OK, &view(done, how.dry_run, &list)))
         })
         .await
@@ -237,6 +243,7 @@ pub(super) async fn drop(key: Can<Admin>, id: Path<String>, gateway: Data<Gatewa
         Ok(Done { value, journal: Vec::new() })
     });
     gateway.metrics.quarantine().dropped(gone.await?);
+    gateway.audit(&key, Act::QuarantineDropped, &row.id, json!({ "account": row.account })).await;
     tracing::info!(id = row.id, by = key.id, "dropped a refused delivery");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,6 +7,7 @@ use super::{
     time::Moment,
 };
 use crate::{
+    audit::Act,
     domain::phone::mask,
     fields,
     store::voice::{self, VoiceRow},
@@ -17,6 +18,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// What is set for the tenant, or for one of its numbers.
@@ -79,6 +81,7 @@ pub(super) async fn put(
     let region = gateway.config.phone_region.as_deref();
     let row = text.read(&key.tenant, "", region, gateway.clock.now_ms())?;
     put_row(&gateway, &row).await?;
+    gateway.audit(&key, Act::VoiceChanged, "tenant", json!({})).await;
     tracing::info!(by = key.id, tenant = key.tenant, "changed the voice settings of a tenant");
     Ok(HttpResponse::Ok().json(VoiceView::from(row)))
 }
@@ -138,6 +141,7 @@ pub(super) async fn put_number(
     let region = gateway.config.phone_region.as_deref();
     let row = text.read(&key.tenant, &number, region, gateway.clock.now_ms())?;
     let new = put_row(&gateway, &row).await?;
+    gateway.audit(&key, Act::VoiceChanged, &mask(&number), json!({})).await;
     tracing::info!(number = mask(&number), by = key.id, tenant = key.tenant, "changed the voice settings of a number");
     let mut response = if new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(VoiceView::from(row)))
@@ -157,6 +161,7 @@ pub(super) async fn delete_number(
     if !room::delete(&gateway.db, &key.tenant, &e164).await? {
         return Err(missing());
     }
+    gateway.audit(&key, Act::VoiceForgotten, &mask(&e164), json!({})).await;
     tracing::info!(number = mask(&e164), by = key.id, tenant = key.tenant, "removed the voice settings of a number");
     Ok(HttpResponse::NoContent().finish())
 }

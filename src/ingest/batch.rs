@@ -3,7 +3,7 @@
 //! Every load and every write is one statement for the whole batch. Whatever leaves here is a row in the same
 //! transaction, so a batch whose commit is uncertain can be repeated: it meets its own delivery keys.
 
-use super::{Decision, Rules, Submission, Submitted, ask, contacts, decision, links, owed, row, timeline};
+use super::{Decision, Rules, Submission, Submitted, ask, contacts, decision, extension, links, owed, row, timeline};
 use crate::{
     domain::{
         call::{Call, Row, Step},
@@ -79,7 +79,7 @@ pub(super) async fn apply(
     submissions: &[Submission],
 ) -> Result<(Vec<Submitted>, Tally), StoreError> {
     let keys = keys_of(submissions);
-    calls::lock(tx, &keys).await?;
+    calls::lock(tx, &extension::locks(&keys, submissions)).await?;
     let mut fresh = insert_deliveries(tx, submissions).await?;
     let mut batch = Batch::load(tx, keys).await?;
     let results: Vec<Submitted> = submissions.iter().map(|s| outcome_of(s, &mut fresh)).collect();
@@ -94,6 +94,7 @@ pub(super) async fn apply(
     links::find(tx, &mut batch, &mut terms).await?;
     contacts::judge(tx, &mut batch, &terms).await?;
     decision::keep(tx, &batch, &mut terms).await?;
+    extension::hasten_others(tx, &mut batch, terms.now).await?;
     batch.write(tx, terms.rules, terms.now).await?;
     Ok((results, batch.tally))
 }

@@ -8,6 +8,7 @@ mod ask;
 mod batch;
 mod contacts;
 mod decision;
+mod extension;
 pub mod import;
 mod links;
 mod owed;

@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod due;
 mod error;
 pub mod expected;
+pub mod extensions;
 pub mod follow_ups;
 pub mod health;
 pub mod idempotency;
@@ -23,6 +24,7 @@ pub mod outbox;
 pub mod quarantine;
 pub mod signals;
 pub mod sql;
+pub mod stats;
 pub mod stuck;
 pub mod sweeps;
 pub mod tenants;
@@ -42,6 +44,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("deliveries", deliveries::ALL),
     ("due", due::ALL),
     ("expected", expected::ALL),
+    ("extensions", extensions::ALL),
     ("follow_ups", follow_ups::ALL),
     ("health", health::ALL),
     ("idempotency", idempotency::ALL),
@@ -54,6 +57,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("outbox", outbox::ALL),
     ("quarantine", quarantine::ALL),
     ("signals", signals::ALL),
+    ("stats", stats::ALL),
     ("stuck", stuck::ALL),
     ("sweeps", sweeps::ALL),
     ("tenants", tenants::ALL),

@@ -78,6 +78,11 @@ pub async fn list(
     LIST.query().bind(tenant).bind(before.unwrap_or(AFTER_EVERY_ID)).bind(limit).fetch_all(on).await
 }
 
+/// What the sweeps of the hours that began within `hours_ms` came to, added up; `hour_ms` is the beginning of the first.
+pub async fn sum(on: impl Into<On<'_>>, tenant: &str, hours_ms: (i64, i64)) -> Result<SweepFigure, StoreError> {
+    SUM.query().bind(tenant).bind(hours_ms.0).bind(hours_ms.1).fetch_one(on).await
+}
+
 columns!(sweep_columns of SweepRow {
     tenant text, id text, started_ms int, ended_ms int, actor text, dry_run bool, threshold_ms int, looked int, alive int,
     repaired int, given_up int, skipped int, changed text, reasons text
@@ -85,6 +90,12 @@ columns!(sweep_columns of SweepRow {
 columns!(figure_columns of SweepFigure {
     tenant text, hour_ms int, sweeps int, looked int, alive int, repaired int, given_up int, skipped int
 });
+
+macro_rules! sum {
+    ($column:literal) => {
+        concat!("CAST(coalesce(sum(", $column, "), 0) AS BIGINT) AS ", $column)
+    };
+}
 
 statements! {
     INSERT = insert(sweep_columns into "sweep": "");
@@ -94,6 +105,9 @@ statements! {
              repaired = sweep_figure.repaired + excluded.repaired, given_up = sweep_figure.given_up + excluded.given_up,
              skipped = sweep_figure.skipped + excluded.skipped");
     LIST = both("SELECT ", sweep_columns!(names), " FROM sweep WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    SUM = both("SELECT CAST($1 AS TEXT) AS tenant, CAST($2 AS BIGINT) AS hour_ms, ", sum!("sweeps"), ", ", sum!("looked"), ",
+        ", sum!("alive"), ", ", sum!("repaired"), ", ", sum!("given_up"), ", ", sum!("skipped"), " FROM sweep_figure
+        WHERE tenant = $1 AND hour_ms >= $2 AND hour_ms < $3");
 }
 
 /// Sorts after every id.

@@ -165,6 +165,7 @@ fn rooms_do_not_use_what_is_above_them() {
         ("double", &["store", "ingest", "directory", "leads", "check", "http", "cli", "app", "config"]),
         ("health", &["http", "cli", "app", "directory", "config"]),
         ("voice", &["http", "cli", "app"]),
+        ("report", &["ingest", "http", "cli", "app", "directory", "config"]),
     ];
     let mut found = Vec::new();
     for (name, above) in below {

@@ -14,6 +14,7 @@ use super::{
     view::{moment, second},
 };
 use crate::{
+    audit::Act,
     config::VerifyMode,
     directory::{
         change::{self, OBSERVE_MS, SPAN_MAX_MS},
@@ -163,7 +164,12 @@ impl Add {
                     drop(tx);
                     Err(exists(&row, accounts::find(db, &row.tenant, &row.id).await?.is_some()))
                 }
-                added => Ok(added.and(tx.commit().await)?),
+                added => {
+                    added.and(tx.commit().await)?;
+                    let detail = json!({ "parent": row.parent, "token": sealed.id });
+                    desk.audit(db, &row.tenant, Act::AccountAdded, &row.id, detail).await;
+                    Ok(())
+                }
             }
         })
         .await?;
@@ -186,10 +192,14 @@ impl Verify {
         };
         let (tenant, sid, mode) = (&self.tenant.id, &self.sid, self.mode);
         let changed = desk
-            .on_existing_db(async |_, db| {
+            .on_existing_db(async |desk, db| {
                 let mut tx = db.begin().await?;
                 let changed = accounts::set_verify(&mut tx, tenant, sid, Some(mode.as_str()), until_ms).await?;
                 tx.commit().await?;
+                if changed > 0 {
+                    let detail = json!({ "mode": mode, "until": moment(until_ms) });
+                    desk.audit(db, tenant, Act::AccountVerifyChanged, sid, detail).await;
+                }
                 Ok(changed)
             })
             .await?;

@@ -2,6 +2,7 @@
 
 use super::{access, check, require_account, secret, span, token, unknown};
 use crate::{
+    audit::Act,
     cli::{
         desk::{Desk, Tenant},
         exit::{Exit, Stop},
@@ -54,6 +55,8 @@ impl Rotate {
                 match change::rotate(&mut tx, tenant, &row, Some(until_ms)).await? {
                     Rotated::Done { ending } => {
                         tx.commit().await?;
+                        let detail = json!({ "token": row.id, "old_until": moment(Some(until_ms)) });
+                        desk.audit(db, tenant, Act::AccountRotated, sid, detail).await;
                         Ok((row.id, ending))
                     }
                     Rotated::NoAccount => Err(unknown(desk, tenant, sid)),

@@ -3,6 +3,7 @@
 use super::{access, check, require_account, secret, unknown};
 use crate::{
     app,
+    audit::Act,
     cli::{
         desk::{Desk, Tenant},
         exit::{Exit, Stop},
@@ -94,6 +95,7 @@ impl Add {
                 match change::rotate(&mut tx, tenant, &row, None).await? {
                     Rotated::Done { .. } => {
                         tx.commit().await?;
+                        desk.audit(db, tenant, Act::AccountRotated, sid, json!({ "token": row.id })).await;
                         Ok(row)
                     }
                     Rotated::NoAccount => Err(unknown(desk, tenant, sid)),
@@ -141,6 +143,9 @@ impl Remove {
                 let mut tx = db.begin().await?;
                 let removed = accounts::delete_secret(&mut tx, tenant, sid, id).await?;
                 tx.commit().await?;
+                if removed > 0 {
+                    desk.audit(db, tenant, Act::TokenDeleted, sid, json!({ "token": id })).await;
+                }
                 Ok(removed)
             })
             .await?;

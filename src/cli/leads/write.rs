@@ -2,6 +2,7 @@
 
 use super::{show, unknown};
 use crate::{
+    audit::Act,
     cli::{
         desk::{Desk, Tenant},
         exit::{Exit, Stop},
@@ -93,7 +94,14 @@ impl Put {
 impl Delete {
     pub(super) async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, id, now_ms) = (&self.tenant.id, &self.id, desk.now_ms());
-        if !desk.on_existing_db(async |_, db| Ok(leads::delete(db, tenant, id, now_ms).await?)).await? {
+        let deleted = desk.on_existing_db(async |desk, db| {
+            let deleted = leads::delete(db, tenant, id, now_ms).await?;
+            if deleted {
+                desk.audit(db, tenant, Act::LeadDeleted, id, json!({})).await;
+            }
+            Ok(deleted)
+        });
+        if !deleted.await? {
             return Err(unknown(tenant, id));
         }
         desk.out.show(&json!({ "id": id, "deleted": true }), || format!("deleted lead {id}"))?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod given;
+mod text;
 mod view;
 
 pub(super) use access::{__path_set_access, set_access};
@@ -14,13 +15,14 @@ use super::{
     page::{Limit, List, Page},
 };
 use crate::{
+    audit::Act,
     config::VerifyMode,
     directory::{
         Account, Key,
-        change::{self, KEEP_OLD_MS, OBSERVE_MS, SPAN_MAX_MS, TOKENS_MAX},
+        change::{self, KEEP_OLD_MS, OBSERVE_MS, TOKENS_MAX},
     },
-    domain::time::{MINUTE, Millis},
-    fields::{Wrong, Wrongs},
+    domain::time::{MINUTE, rfc3339},
+    fields::Wrongs,
     seal::Owner,
     store::{
         StoreError,
@@ -36,6 +38,8 @@ use actix_web::{
 use given::{AccountText, Given};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::json;
+use text::span;
 use utoipa::{IntoParams, ToSchema};
 use view::{AccountInFull, AccountView, TokenView, of_configuration, stored};
 
@@ -148,6 +152,7 @@ pub(super) async fn create(post: Post<Admin>, gateway: Data<Gateway>) -> Result<
             error => error.into(),
         })?;
         refresh(&gateway).await;
+        gateway.audit(key, Act::AccountAdded, &row.id, json!({ "parent": row.parent, "token": secret.id })).await;
         tracing::info!(account = row.id, tenant = row.tenant, by = key.id, "added a provider account");
         Ok(answered)
     })
@@ -194,6 +199,8 @@ pub(super) async fn verify(
     })
     .await?;
     refresh(&gateway).await;
+    let detail = json!({ "mode": text.mode, "until": until_ms.map(rfc3339) });
+    gateway.audit(&key, Act::AccountVerifyChanged, &id, detail).await;
     tracing::info!(account = *id, mode = text.mode.as_str(), by = key.id, "changed how webhooks are verified");
     Ok(HttpResponse::Ok().json(in_full(&gateway, &key, &id).await?))
 }
@@ -240,6 +247,8 @@ pub(super) async fn rotate(
         });
         let rotated = rotated.await?;
         refresh(&gateway).await;
+        let detail = json!({ "token": secret.id, "old_until": rfc3339(until_ms) });
+        gateway.audit(key, Act::AccountRotated, &id, detail).await;
         tracing::info!(account = *id, token = secret.id, by = key.id, "gave an account a new token");
         Ok(rotated)
     })
@@ -266,6 +275,7 @@ pub(super) async fn delete_token(
         return Err(Problem::not_found("token", &token));
     }
     refresh(&gateway).await;
+    gateway.audit(&key, Act::TokenDeleted, &id, json!({ "token": token })).await;
     tracing::info!(account = id, token, by = key.id, "deleted a token");
     Ok(HttpResponse::NoContent().finish())
 }
@@ -307,15 +317,6 @@ async fn in_full(gateway: &Gateway, key: &Key, id: &str) -> Result<AccountInFull
         (None, Some(account)) => Ok(AccountInFull { account: of_configuration(gateway, account), tokens: Vec::new() }),
         (None, None) => Err(Problem::not_found("account", id)),
     }
-}
-
-fn span(field: &str, given: Option<&str>, default_ms: Millis, least_ms: Millis) -> Result<Millis, Wrong> {
-    let Some(text) = given else { return Ok(default_ms) };
-    let read = humantime::parse_duration(text).ok().and_then(|span| i64::try_from(span.as_millis()).ok());
-    read.filter(|ms| (least_ms..=SPAN_MAX_MS).contains(ms)).ok_or_else(|| {
-        let least = if least_ms == 0 { "0s" } else { "1m" };
-        Wrong::new(field, format!("is not a duration such as 24h, from {least} to 30d"))
-    })
 }
 
 fn seal(gateway: &Gateway, tenant: &str, account: &str, token: &SecretString) -> Result<SecretRow, Problem> {

@@ -24,7 +24,7 @@ use actix_web::{
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
-use view::CallView;
+pub(super) use view::CallView;
 
 /// Which of two calls.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -81,7 +81,7 @@ async fn load_row(gateway: &Gateway, key: &Key, id: &str, account: Option<&str>)
     }
 }
 
-fn show(gateway: &Gateway, row: CallRow) -> Result<CallView, Problem> {
+pub(super) fn show(gateway: &Gateway, row: CallRow) -> Result<CallView, Problem> {
     CallView::new(row, &gateway.config.sweep.limits(), gateway.clock.now_ms())
 }
 

@@ -12,6 +12,7 @@ mod import;
 mod lint;
 mod quarantine;
 mod replay;
+mod reports;
 mod serve;
 mod simulate;
 mod verify;

@@ -2,15 +2,19 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod calls;
+mod extensions;
 mod filters;
 mod idempotency;
 mod imports;
 mod keys;
 mod leads;
+mod notifications;
 mod openapi;
 mod problems;
 mod quarantine;
+mod stats;
 mod tenants;
 mod voice;
 

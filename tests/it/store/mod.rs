@@ -1,23 +1,28 @@
 //! The store: one text of SQL for two databases, so everything is tried on both.
 
 mod accounts;
+mod audit;
 mod calls;
 mod contacts;
 mod deliveries;
 mod errors;
 mod expected;
+mod extensions;
 mod health;
 mod idempotency;
 mod journal;
 mod keys;
 mod leads;
 mod migrations;
+mod notices;
 mod now;
 mod outbox;
 mod quarantine;
 mod schema;
 mod signals;
 mod statements;
+mod stats;
+mod sweeps;
 mod tenants;
 mod tidy;
 mod voice;
