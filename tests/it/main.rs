@@ -1,6 +1,7 @@
 //! The one integration binary. Its modules mirror the rooms of the house.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+mod alerts;
 mod app;
 mod asking;
 mod callbacks_page;

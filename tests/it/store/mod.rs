@@ -23,6 +23,7 @@ mod signals;
 mod statements;
 mod stats;
 mod sweeps;
+mod stuck;
 mod tenants;
 mod tidy;
 mod voice;
