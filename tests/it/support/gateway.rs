@@ -74,6 +74,7 @@ impl Gateway {
         let twilio = Canned::serve(|_, seen| twilio_says(seen)).await;
         let base = ("ONHOOK_TWILIO_API_BASE", twilio.url.as_str());
         let settings: Vec<_> = [base].into_iter().chain(settings.iter().copied()).collect();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = config(&place.url, &settings);
         let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
         let address = format!("http://{}", app.address());
@@ -81,7 +82,6 @@ impl Gateway {
         let sweeper = app.gateway().sweeper.clone();
         let stop = CancellationToken::new();
         let running = Some(tokio::spawn(app.run(stop.clone())));
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { clock, client, address, db, metrics, sweeper, stop, running, _twilio: twilio }
     }

@@ -1,6 +1,9 @@
 //! What an operator sees: metrics counted from the database, and `/readyz`.
 
-use crate::support::gateway::{ACCOUNT, Gateway, START_MS, on_both_gateways};
+use crate::support::{
+    database::{TestDatabase, on_both},
+    gateway::{ACCOUNT, Gateway, START_MS, on_both_gateways},
+};
 use onhook::{
     domain::time::{MINUTE, SECOND},
     store::{
@@ -15,9 +18,10 @@ on_both_gateways! {
     live_calls_are_counted_from_the_database,
     an_account_that_cannot_be_asked_degrades_and_does_not_unready,
     trouble_is_over_when_nobody_waits_for_an_answer,
-    a_sweeper_that_does_not_sweep_is_late,
     many_accounts_in_trouble_are_counted_and_some_are_named,
 }
+
+on_both! { a_sweeper_that_does_not_sweep_is_late, where_nobody_sweeps_by_itself_nothing_is_late }
 
 fn call(n: u32, status: &str, alive_ms: i64, due_at_ms: Option<i64>) -> CallRow {
     CallRow {
@@ -149,13 +153,15 @@ async fn trouble_is_over_when_nobody_waits_for_an_answer(gateway: Gateway) {
     assert_eq!(kinds(&gateway).await, Vec::<Value>::new());
 }
 
-async fn a_sweeper_that_does_not_sweep_is_late(gateway: Gateway) {
+async fn a_sweeper_that_does_not_sweep_is_late(at: TestDatabase) {
+    // It sleeps for its interval, which this test never lets pass.
+    let gateway = Gateway::on(&at, &[("ONHOOK_SWEEP_INTERVAL", "10m")]).await;
     let status = async |gateway: &Gateway| {
         gateway.sweeper.observer().tick().await.unwrap();
         ready(gateway).await
     };
-    // Five intervals of 30 s from the start.
-    gateway.clock.advance(150 * SECOND);
+    // Five intervals from the start.
+    gateway.clock.advance(50 * MINUTE);
     assert_eq!(status(&gateway).await["status"], "ok");
     gateway.clock.advance(1);
     let late = status(&gateway).await;
@@ -165,11 +171,19 @@ async fn a_sweeper_that_does_not_sweep_is_late(gateway: Gateway) {
 
     gateway.sweeper.tick().await.unwrap();
     assert_eq!(status(&gateway).await["status"], "ok");
-    gateway.clock.advance(150 * SECOND + 1);
-    assert_eq!(status(&gateway).await["details"][0]["since"], "2026-01-02T03:06:35.001Z", "since the last one");
+    gateway.clock.advance(50 * MINUTE + 1);
+    assert_eq!(status(&gateway).await["details"][0]["since"], "2026-01-02T03:54:05.001Z", "since the last one");
     // A clock that is set back says nothing of the sweeper.
     gateway.clock.advance(-60 * MINUTE);
     assert_eq!(status(&gateway).await["status"], "ok");
+}
+
+async fn where_nobody_sweeps_by_itself_nothing_is_late(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[("ONHOOK_SWEEP_INTERVAL", "0")]).await;
+    gateway.clock.advance(24 * 60 * MINUTE);
+    gateway.sweeper.observer().tick().await.unwrap();
+    assert_eq!(ready(&gateway).await["status"], "ok");
+    assert!(has(&gateway, "onhook_sweep_interval_seconds 0.0"));
 }
 
 async fn many_accounts_in_trouble_are_counted_and_some_are_named(gateway: Gateway) {
