@@ -4,11 +4,15 @@
 //! waits for the writer is written. What has not ended by the deadline is cut off; nothing unacknowledged is lost by
 //! that, because nothing of it was acknowledged.
 
+mod sweeping;
+
+pub use sweeping::{SweepWith, sweeper};
+
 use crate::{
     clock::SharedClock,
-    config::{AnsweredOutcome, Config, ConfigError, DatabaseUrl},
+    config::{Config, ConfigError, DatabaseUrl},
     directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
-    domain::{id::DEFAULT_TENANT, lead::ContactPolicy, state::Outcome},
+    domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
     health::Health,
     housekeeping::Housekeeping,
     http::{self, Gateway},
@@ -16,9 +20,8 @@ use crate::{
     quarantine::{self, Quarantine},
     seal::{SealError, Sealer},
     store::{self, Db, OpenError, StoreError, keys, tenants},
-    sweep::{self, SourceParts, Sources, SweepRules, Sweeper},
     telemetry::Metrics,
-    twilio::client::{ClientError, Patience},
+    twilio::client::ClientError,
 };
 use actix_web::{App as Web, HttpServer, dev::Server, middleware::from_fn, web, web::Data};
 use rand::{SeedableRng, rngs::StdRng};
@@ -97,39 +100,6 @@ pub fn rules(config: &Config) -> Rules {
             count_parent: contact.count_parent,
         },
     }
-}
-
-/// The sweeper of a configuration. It submits through `ingest`.
-pub fn sweeper(config: &Config, with: SweepWith<'_>) -> Result<Sweeper, ClientError> {
-    let SweepWith { db, clock, directory, ingest, metrics, rng } = with;
-    let sweep = &config.sweep;
-    let if_answered = match sweep.answered_outcome {
-        AnsweredOutcome::Completed => Outcome::Completed,
-        AnsweredOutcome::Failed => Outcome::Failed,
-    };
-    let rules =
-        SweepRules { limits: sweep.limits(), if_answered, interval_ms: sweep.interval_ms, supersede: sweep.supersede };
-    let sources = Sources::new(SourceParts {
-        directory,
-        clock: clock.clone(),
-        twilio_base: config.twilio.api_base.clone(),
-        twilio_requests_per_second: config.twilio.requests_per_second,
-        patience: SWEEP_PATIENCE,
-        rng: StdRng::from_rng(rng),
-    })?;
-    Ok(Sweeper::new(sweep::Parts { db, clock, rng: StdRng::from_rng(rng), ingest, sources, metrics, rules }))
-}
-
-/// What a sweeper needs beside its configuration.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "the parts of `sweep::Parts`")]
-pub struct SweepWith<'a> {
-    pub db: Db,
-    pub clock: SharedClock,
-    pub directory: Arc<Directory>,
-    pub ingest: Ingest,
-    pub metrics: Metrics,
-    pub rng: &'a mut StdRng,
 }
 
 /// Opens the configured database and brings it up to date.
@@ -373,13 +343,6 @@ async fn first_key(
     Ok(first.map(|first| first.text))
 }
 
-/// One account that does not answer must not hold up the next round for all.
-const SWEEP_PATIENCE: Patience = Patience {
-    timeout: Duration::from_secs(10),
-    retries: 2,
-    first_pause: Duration::from_millis(300),
-    longest_pause: Duration::from_secs(5),
-};
 /// Between two transactions that keep refused deliveries: whoever makes us refuse must not slow down the rest.
 const QUARANTINE_PAUSE: Duration = Duration::from_millis(50);
 /// How long closing the database may take after the deadline.
