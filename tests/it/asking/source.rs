@@ -1,6 +1,6 @@
 //! Who can be asked about an account, with which credentials, and what an answer is taken for.
 
-use super::Asking;
+use super::{Asking, hasty};
 use crate::support::{
     canned::{Canned, Reply},
     gateway::{ACCOUNT, START_MS, TOKEN},
@@ -16,9 +16,10 @@ use onhook::{
     double::{Account, Change, Fate, Order, Outage, Setup},
     provider::{Trouble, TroubleKind, Truth},
     sweep::TwilioSource,
+    twilio::client::Patience,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const SUB: &str = "AC00000000000000000000000000000002";
 
@@ -171,6 +172,12 @@ async fn no_answer_is_taken_for_what_it_is() {
     }
     let (_asking, nobody) = self::asking("http://127.0.0.1:1").await;
     assert_eq!(both(&nobody).await, [TroubleKind::Unreachable; 2]);
+    // Silence: one that takes the request and never answers.
+    twilio.with(|double| double.set_outage(Some(Outage::Silence)));
+    let brief = Patience { timeout: Duration::from_millis(300), ..hasty() };
+    let silent = Asking::patiently(&twilio.address, brief).await;
+    silent.add(ACCOUNT, "twilio", None, &[TOKEN]).await;
+    assert_eq!(both(&*self::source(&silent, ACCOUNT).await).await, [TroubleKind::Unreachable; 2]);
     // Another region: everything is 404, so the account cannot be asked, and of the call nothing is said.
     let elsewhere =
         Canned::serve(|_, _| Reply { status: 404, ..Reply::json(json!({"code": 20404, "status": 404})) }).await;
