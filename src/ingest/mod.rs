@@ -18,7 +18,7 @@ mod unapplied;
 mod writer;
 
 pub use decision::{Action, Decision};
-pub use row::{fill, registers};
+pub use row::{fill, foretell, registers};
 pub use timeline::{LeadChange, TimelineStep};
 pub use unapplied::{Reread, Retry};
 pub use writer::Writer;

@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         call::{Call, Row},
-        signal::Field,
+        signal::{Field, Signal},
     },
     store::{StoreError, calls::CallRow},
 };
@@ -14,6 +14,15 @@ pub fn registers(row: &CallRow) -> Result<Call, StoreError> {
         what: format!("the registers of call {}", row.provider_id),
         why: e.to_string(),
     })
+}
+
+/// What a call would read if this were submitted now. Nothing is written.
+pub fn foretell(row: &CallRow, signal: Option<&Signal>) -> Result<Row, StoreError> {
+    let mut call = registers(row)?;
+    if let Some(signal) = signal {
+        call.absorb(signal);
+    }
+    Ok(call.read())
 }
 
 /// Writes what is read from a call into its row. What lies outside the law (id, due time, counters) is left alone.

@@ -186,11 +186,7 @@ impl Report {
 
 /// What would become of a call.
 fn foretell(act: &Act) -> Result<After, StoreError> {
-    let mut call = ingest::registers(&act.row)?;
-    if let Some(signal) = &act.verdict.signal {
-        call.absorb(signal);
-    }
-    Ok(After::of_row(&call.read()))
+    Ok(After::of_row(&ingest::foretell(&act.row, act.verdict.signal.as_ref())?))
 }
 
 /// Whether what was heard is more than a sign of life.
