@@ -30,6 +30,7 @@ pub fn sweeper(config: &Config, with: SweepWith<'_>) -> Result<Sweeper, ClientEr
         twilio_base: config.twilio.api_base.clone(),
         twilio_requests_per_second: config.twilio.requests_per_second,
         patience: SWEEP_PATIENCE,
+        metrics: metrics.clone(),
         rng: StdRng::from_rng(rng),
     })?;
     Ok(Sweeper::new(sweep::Parts { db, clock, rng: StdRng::from_rng(rng), ingest, sources, metrics, rules }))

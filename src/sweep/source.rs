@@ -4,6 +4,7 @@ use super::twilio::TwilioSource;
 use crate::{
     clock::SharedClock,
     directory::{Account, Directory, Unavailable},
+    telemetry::Metrics,
     twilio::client::{Client, ClientError, Connections, Credentials, Pace, Patience},
 };
 use rand::{Rng, rngs::StdRng};
@@ -28,6 +29,8 @@ pub struct SourceParts {
     pub twilio_requests_per_second: u32,
     /// How long one question is tried.
     pub patience: Patience,
+    /// Where it is counted how they answer.
+    pub metrics: Metrics,
     /// Makes pauses irregular.
     pub rng: StdRng,
 }
@@ -40,6 +43,7 @@ pub struct Sources {
     base: Url,
     requests_per_second: u32,
     patience: Patience,
+    metrics: Metrics,
     connections: Connections,
     rng: Mutex<StdRng>,
     kept: Mutex<Kept>,
@@ -63,10 +67,10 @@ struct One {
 impl Sources {
     /// Nobody has been asked yet. Fails only if TLS cannot be set up.
     pub fn new(parts: SourceParts) -> Result<Self, ClientError> {
-        let SourceParts { directory, clock, twilio_base: base, patience, rng, .. } = parts;
+        let SourceParts { directory, clock, twilio_base: base, patience, metrics, rng, .. } = parts;
         let requests_per_second = parts.twilio_requests_per_second;
         let (connections, rng, kept) = (Connections::open()?, Mutex::new(rng), Mutex::default());
-        Ok(Self { directory, clock, base, requests_per_second, patience, connections, rng, kept })
+        Ok(Self { directory, clock, base, requests_per_second, patience, metrics, connections, rng, kept })
     }
 
     /// Who can be asked about the calls of an account. `None`: nobody, because the directory does not know the account, or
@@ -121,7 +125,13 @@ impl Sources {
         let pace = kept.sources.get(account).map(|one| one.pace.clone());
         let pace = pace.unwrap_or_else(|| Pace::per_second(self.requests_per_second));
         let client = self.client(base, credentials)?.at(pace.clone());
-        let source = Arc::new(TwilioSource::new(account.to_owned(), fingerprint, client, self.clock.clone()));
+        let source = Arc::new(TwilioSource::new(
+            account.to_owned(),
+            fingerprint,
+            client,
+            self.clock.clone(),
+            self.metrics.clone(),
+        ));
         if kept.sources.len() >= KEPT_MAX && !kept.sources.contains_key(account) {
             let oldest = kept.sources.iter().min_by_key(|(_, one)| one.turn).map(|(id, _)| id.clone());
             oldest.and_then(|oldest| kept.sources.remove(&oldest));

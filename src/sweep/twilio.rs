@@ -4,6 +4,7 @@ use crate::{
     clock::SharedClock,
     domain::signal::Signal,
     provider::{Trouble, TroubleKind, Truth},
+    telemetry::{Metrics, ProviderAnswer, ProviderRequest},
     twilio::{
         asked,
         client::{CallFilter, Client, ClientError},
@@ -20,12 +21,19 @@ pub struct TwilioSource {
     fingerprint: String,
     client: Client,
     clock: SharedClock,
+    metrics: Metrics,
 }
 
 impl TwilioSource {
     /// `fingerprint` is a digest of the credentials of `client`.
-    pub(super) const fn new(account: String, fingerprint: String, client: Client, clock: SharedClock) -> Self {
-        Self { account, fingerprint, client, clock }
+    pub(super) const fn new(
+        account: String,
+        fingerprint: String,
+        client: Client,
+        clock: SharedClock,
+        metrics: Metrics,
+    ) -> Self {
+        Self { account, fingerprint, client, clock, metrics }
     }
 
     /// The account that is asked about.
@@ -46,6 +54,19 @@ impl TwilioSource {
     /// For other questions about the same account.
     pub const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Counts how a request was answered.
+    pub(super) fn count<T>(&self, request: ProviderRequest, answered: &Result<T, ClientError>) {
+        let answer = match answered {
+            Ok(_) => ProviderAnswer::Ok,
+            Err(ClientError::NotFound { .. }) => ProviderAnswer::NotFound,
+            Err(ClientError::Unauthorized { .. }) => ProviderAnswer::Refused,
+            Err(ClientError::TooMany { .. }) => ProviderAnswer::TooMany,
+            Err(ClientError::Unavailable { .. }) => ProviderAnswer::Unreachable,
+            Err(ClientError::Malformed { .. }) => ProviderAnswer::Malformed,
+        };
+        self.metrics.sweep().provider_request(request, answer);
     }
 
     /// What another account or none answers is not what was asked for: it must not reach the calls of this one.
@@ -73,6 +94,7 @@ impl Truth for TwilioSource {
             let filter = CallFilter { status: Some(status.to_owned()), ..CallFilter::default() };
             let asked_ms = self.clock.now_ms();
             let listed = self.client.list_calls(&self.account, &filter, room).await;
+            self.count(ProviderRequest::List, &listed);
             for call in listed.map_err(|error| trouble(error, &self.account))?.entries {
                 self.check(&call)?;
                 // The list may lag behind its own entries.
@@ -86,7 +108,9 @@ impl Truth for TwilioSource {
 
     async fn look(&self, provider_id: &str) -> Result<Option<Signal>, Trouble> {
         let asked_ms = self.clock.now_ms();
-        match self.client.load_call(&self.account, provider_id).await {
+        let loaded = self.client.load_call(&self.account, provider_id).await;
+        self.count(ProviderRequest::Call, &loaded);
+        match loaded {
             Ok(told) if told.value.sid != provider_id => {
                 let detail = "read what Twilio says of a call: it speaks of another one".to_owned();
                 Err(Trouble { kind: TroubleKind::Malformed, detail })

@@ -56,6 +56,7 @@ impl Asking {
             twilio_base: base.parse().unwrap(),
             twilio_requests_per_second: 1_000,
             patience,
+            metrics: onhook::telemetry::Metrics::new(),
             rng: StdRng::seed_from_u64(1),
         });
         Self { at, clock, directory, sources: sources.unwrap() }
