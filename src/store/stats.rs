@@ -149,7 +149,7 @@ macro_rules! ended {
 macro_rules! live {
     () => {
         "c.due_at_ms IS NOT NULL AND c.due_at_ms >= 0 AND c.tenant = $1 AND c.id >= $2 AND c.id < $3
-         AND c.created_at_ms >= $4 AND c.created_at_ms < $5"
+         AND c.created_at_ms >= $4 AND c.created_at_ms < $5 AND c.merged_into IS NULL"
     };
 }
 
@@ -197,7 +197,7 @@ statements! {
             CAST(coalesce(sum(CASE WHEN ", silent!("$6", "$7"), " THEN 1 END), 0) AS BIGINT) AS critical,
             CAST(count(coalesce(c.talk_seconds, c.ended_at_ms, c.recording_seconds)) AS BIGINT) AS with_duration
         FROM call c WHERE c.due_at_ms IS NOT NULL AND c.due_at_ms >= 0 AND c.tenant = $1
-            AND c.created_at_ms >= $2 AND c.created_at_ms < $3");
+            AND c.created_at_ms >= $2 AND c.created_at_ms < $3 AND c.merged_into IS NULL");
     LIST_WORST_ACCOUNTS = both("SELECT account,
             CAST(sum(called_back + elsewhere + reconciled + unheard) AS BIGINT) AS ended,
             CAST(sum(reconciled + unheard) AS BIGINT) AS missing, CAST(sum(gaps) AS BIGINT) AS gaps
