@@ -84,8 +84,11 @@ pub(super) async fn apply(
     let mut batch = Batch::load(tx, keys).await?;
     let results: Vec<Submitted> = submissions.iter().map(|s| outcome_of(s, &mut fresh)).collect();
 
-    let news: Vec<_> =
+    let mut news: Vec<_> =
         submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Stored).map(|(s, _)| s).collect();
+    let outdated: Vec<bool> = news.iter().map(|s| decision::is_outdated(&batch, s, &news, terms.now)).collect();
+    let mut outdated = outdated.into_iter();
+    news.retain(|_| !outdated.next().unwrap_or_default());
     batch.absorb_all(tx, &mut terms, &news).await?;
     batch.hear(&news);
     for (submission, _) in submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Repeated) {
@@ -379,7 +382,7 @@ impl Leg {
     }
 }
 
-fn leg_key(tenant: &str, signal: &Signal) -> LegKey {
+pub(super) fn leg_key(tenant: &str, signal: &Signal) -> LegKey {
     LegKey {
         tenant: tenant.to_owned(),
         provider_id: signal.leg.provider_id.clone(),

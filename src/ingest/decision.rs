@@ -1,12 +1,15 @@
 //! Why a call was ended without the provider's word: kept in the audit, and told to people, in the transaction in which the
 //! call ends. A signal that does not move its call (a webhook came first) leaves no trace of the decision.
 
-use super::batch::{Batch, Leg, Terms};
+use super::{
+    Submission,
+    batch::{Batch, Leg, Terms, leg_key},
+};
 use crate::{
     domain::{
         id::new_id,
         phone,
-        signal::Field,
+        signal::{Claim, Field, Signal},
         state::Status,
         time::{Millis, rfc3339},
         words,
@@ -52,6 +55,24 @@ pub struct Decision {
     pub rule: String,
     /// What was known, as a sentence.
     pub evidence: String,
+}
+
+/// Whether a call would be given up on less than is known of it now: something was received after the decision. Then it is
+/// not done. Whoever decided looks again, and a webhook wins over a sweep that is under way.
+pub(super) fn is_outdated(batch: &Batch, submission: &Submission, all: &[&Submission], now: Millis) -> bool {
+    let Some(_) = submission.decision.as_ref().filter(|decision| decision.action.is_news()) else { return false };
+    let tenant = &submission.tenant;
+    let is_late = |signal: &Signal| {
+        let Claim::GivenUp(weak) = &signal.claim else { return false };
+        let leg = batch.legs.get(&leg_key(tenant, signal));
+        let speaks = |other: &&&Submission| {
+            other.delivery.is_some() && other.tenant == *tenant && other.signals.iter().any(|s| s.leg == signal.leg)
+        };
+        // A signal from after now was received while a clock was wrong.
+        leg.is_some_and(|leg| (weak.decided_ms..=now).contains(&leg.row.last_signal_ms))
+            || all.iter().any(|s| speaks(&s))
+    };
+    submission.signals.iter().any(is_late)
 }
 
 /// Keeps the decisions that ended a call: one row of the audit each, a notice to the tenant, and one to the call's user.

@@ -55,22 +55,37 @@ pub(super) async fn release(
     tx.commit().await
 }
 
+/// Lets the account go; how it goes with it is not known better than before.
+pub(super) async fn let_go(shared: &Shared, watch: &mut WatchRow, now_ms: Millis) -> Result<(), StoreError> {
+    watch.lease_until_ms = now_ms;
+    let mut tx = shared.db.begin().await?;
+    watch::release(&mut tx, watch).await?;
+    tx.commit().await
+}
+
 fn fail(
     watch: &mut WatchRow,
     trouble: &Trouble,
     fingerprint: Option<String>,
     now_ms: Millis,
 ) -> Option<(&'static str, String)> {
-    let since_ms = *watch.failing_since_ms.get_or_insert(now_ms);
-    if watch.trouble.as_deref() != Some(trouble.kind.as_str()) {
+    // Not since a moment that a wrong clock named.
+    let since_ms = watch.failing_since_ms.filter(|since| *since <= now_ms).unwrap_or(now_ms);
+    watch.failing_since_ms = Some(since_ms);
+    let before = watch.trouble.as_deref().and_then(|word| word.parse().ok());
+    // One that answers 503 now and 429 then is away all the time: that is said once.
+    if before.map(alarm) != Some(alarm(trouble.kind)) {
         watch.alarmed_ms = None;
     }
+    // What was not asked because it was refused a moment ago does not wait longer for that.
+    let waits = fingerprint.as_deref().is_some_and(|fingerprint| forbids(watch, fingerprint, now_ms).is_some());
     watch.trouble = Some(trouble.kind.as_str().to_owned());
     watch.detail = Some(trouble.detail.clone());
     watch.failures = watch.failures.saturating_add(1);
     let refused = trouble.kind == TroubleKind::Refused;
     watch.refused = fingerprint.filter(|_| refused);
-    watch.ask_again_ms = refused.then(|| now_ms.saturating_add(REFUSED_AGAIN_MS));
+    let again_ms = watch.ask_again_ms.filter(|_| waits).unwrap_or(now_ms.saturating_add(REFUSED_AGAIN_MS));
+    watch.ask_again_ms = refused.then_some(again_ms);
 
     let is_long = now_ms.saturating_sub(since_ms) >= ALARM_AFTER_MS || trouble.kind.is_ours_to_mend();
     let is_news = watch.alarmed_ms.is_none_or(|at| !(at..at.saturating_add(ALARM_AGAIN_MS)).contains(&now_ms));

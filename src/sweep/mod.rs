@@ -13,6 +13,7 @@ mod keep;
 mod observe;
 mod pass;
 mod report;
+mod singly;
 mod source;
 mod twilio;
 mod verdict;

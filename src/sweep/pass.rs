@@ -1,16 +1,15 @@
-//! One pass over the calls of one account: lists first, then what is missing one by one.
+//! One pass over the calls of one account: lists first, then what is missing one by one (`singly`).
 
 use super::{
     PAGE_ROWS, Shared,
     act::Act,
     asking,
     report::{Chosen, Report, Request},
-    twilio::TwilioSource,
-    verdict::{BELIEVED_MS, Heard, Judge},
+    verdict::{Heard, Judge},
 };
 use crate::{
-    clock::Stopwatch,
     domain::{
+        call::Row,
         deadline::Source,
         id::Leg,
         signal::{Claim, Signal},
@@ -30,20 +29,19 @@ use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
-use tokio::task::JoinSet;
 
 /// A pass that is under way.
 pub(super) struct Pass {
     pub(super) shared: Arc<Shared>,
     pub(super) request: Arc<Request>,
-    account: DueAccount,
+    pub(super) account: DueAccount,
     pub(super) now_ms: Millis,
     pub(super) due: Due,
     /// Until when calls are leased.
     pub(super) lease_ms: Millis,
-    watch: WatchRow,
+    pub(super) watch: WatchRow,
     /// Why the account did not answer, if it did not.
-    trouble: Option<Trouble>,
+    pub(super) trouble: Option<Trouble>,
     fingerprint: Option<String>,
     /// Whether the account can be asked at all.
     pub(super) source: Source,
@@ -51,7 +49,7 @@ pub(super) struct Pass {
 }
 
 /// The calls of a pass, page by page.
-enum Calls {
+pub(super) enum Calls {
     /// These.
     Chosen(Vec<CallRow>),
     /// Those that are due, leased so that nobody else takes them.
@@ -88,7 +86,12 @@ impl Pass {
         let done = pass.sweep(chosen).await;
         if exclusive {
             let Self { shared, watch, trouble, fingerprint, .. } = &mut pass;
-            asking::release(shared, watch, trouble.as_ref(), fingerprint.take(), shared.clock.now_ms()).await?;
+            let now_ms = shared.clock.now_ms();
+            match (&done, trouble) {
+                // The pass broke: that says nothing of the account.
+                (Err(_), None) => asking::let_go(shared, watch, now_ms).await?,
+                (_, trouble) => asking::release(shared, watch, trouble.as_ref(), fingerprint.take(), now_ms).await?,
+            }
         }
         done.map(|()| pass.report)
     }
@@ -130,15 +133,13 @@ impl Pass {
         for keys in keys.chunks(PAGE_LEN) {
             let mut acts = Vec::new();
             for row in due::list_by_keys(&self.shared.db, keys).await? {
-                if row.deliveries > 0 {
-                    self.watch.seen_ms = Some(self.now_ms);
-                }
+                self.recognize(&row);
                 let Some(signal) = said.get(&row.provider_id) else { continue };
                 let counts = match &chosen {
                     Some(chosen) => chosen.contains(row.provider_id.as_str()),
                     None => row.due_at_ms.is_some_and(|at| at <= self.due.now_ms || at > self.due.beyond_ms),
                 };
-                acts.extend(self.listed(row, signal, counts)?);
+                acts.extend(self.listed(row, signal, counts));
             }
             self.perform(acts).await?;
         }
@@ -147,12 +148,12 @@ impl Pass {
 
     /// What a list says of one call: that it is alive, or that it has come further than we know. A call that ended by the
     /// provider's word is left alone: lists lag behind. One that was given up lives again.
-    fn listed(&self, row: CallRow, signal: &Signal, counts: bool) -> Result<Option<Act>, StoreError> {
-        let before = ingest::registers(&row)?.read();
+    fn listed(&mut self, row: CallRow, signal: &Signal, counts: bool) -> Option<Act> {
+        let before = self.read(&row)?;
         let is_live = row.due_at_ms.is_some();
         let was_given_up = before.resolution.is_some_and(|r| !r.is_told()) && row.merged_into.is_none();
         if !is_live && !was_given_up {
-            return Ok(None);
+            return None;
         }
         let further = matches!(&signal.claim, Claim::Live(live) if Status::from(*live) > before.status);
         let heard = match further || was_given_up {
@@ -160,97 +161,7 @@ impl Pass {
             false => Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() },
         };
         let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Said(heard));
-        Ok(Some(Act { row, before, verdict, counts }))
-    }
-
-    async fn ask_singly(
-        &mut self,
-        source: &Arc<TwilioSource>,
-        chosen: Option<Vec<CallRow>>,
-        listed: &HashSet<String>,
-    ) -> Result<(), StoreError> {
-        let mut calls = self.calls(chosen);
-        let watch = Stopwatch::start();
-        let mut left = SINGLES_MAX;
-        // What is not asked in time stays due.
-        while watch.seconds() < SINGLES_WITHIN_S && left > 0 && self.trouble.is_none() {
-            let mut page = self.next(&mut calls).await?;
-            if page.is_empty() {
-                break;
-            }
-            page.retain(|row| !listed.contains(&row.provider_id));
-            left = left.saturating_sub(page.len());
-            self.ask_page(source, page).await?;
-        }
-        Ok(())
-    }
-
-    async fn ask_page(&mut self, source: &Arc<TwilioSource>, page: Vec<CallRow>) -> Result<(), StoreError> {
-        let probes =
-            if self.watch.trouble.as_deref() == Some(TroubleKind::Blind.as_str()) { PROBES } else { usize::MAX };
-        let mut waiting = page.into_iter();
-        let (mut asking, mut answered, mut asked) = (JoinSet::new(), Vec::new(), 0);
-        loop {
-            while asking.len() < SINGLES_AT_ONCE && asked < probes && self.trouble.is_none() {
-                let Some(row) = waiting.next() else { break };
-                asked += 1;
-                let source = source.clone();
-                asking.spawn(async move {
-                    let said = source.look(&row.provider_id).await;
-                    (row, said)
-                });
-            }
-            let Some(done) = asking.join_next().await else { break };
-            match done {
-                Ok((row, said)) => {
-                    if let Err(trouble) = &said {
-                        self.trouble = Some(trouble.clone());
-                    }
-                    answered.push((row, said));
-                }
-                Err(panic) => {
-                    tracing::error!(%panic, "asking about a call broke; it is asked again when its lease ends")
-                }
-            }
-        }
-        // The account answers no more, or knows none of our calls: the rest is not asked for now.
-        let blind = || Trouble { kind: TroubleKind::Blind, detail: self.watch.detail.clone().unwrap_or_default() };
-        let rest = self.trouble.clone().unwrap_or_else(blind);
-        answered.extend(waiting.map(|row| (row, Err(rest.clone()))));
-        let mut acts = Vec::new();
-        let asked = self.asks(&answered).await?;
-        for (row, said) in answered {
-            let asks = asked.get(&row.provider_id).copied().unwrap_or_default();
-            acts.push(self.answered(row, asks, said)?);
-        }
-        self.perform(acts).await
-    }
-
-    fn answered(&mut self, row: CallRow, asks: i64, said: Result<Option<Signal>, Trouble>) -> Result<Act, StoreError> {
-        let before = ingest::registers(&row)?.read();
-        let heard = match said {
-            Ok(Some(signal)) => {
-                if row.deliveries > 0 {
-                    self.watch.seen_ms = Some(self.now_ms);
-                }
-                let is_news = match &signal.claim {
-                    Claim::Live(live) => Status::from(*live) > before.status,
-                    _ => true,
-                };
-                let bare = || Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() };
-                Heard::Said(if is_news { signal } else { bare() })
-            }
-            Ok(None) => Heard::NotFound { counts: asking::knows_us(&self.watch, self.now_ms, BELIEVED_MS) },
-            Err(trouble) => Heard::Trouble(trouble),
-        };
-        let verdict = self.judge().verdict(&leg(&row), &before, asks, heard.clone());
-        let is_blind =
-            matches!(heard, Heard::NotFound { counts: false }) && verdict.asks >= super::verdict::NOT_FOUND_MIN;
-        if is_blind && self.trouble.is_none() {
-            let detail = format!("find any of the calls of {} at {}", self.account.account, self.watch.base);
-            self.trouble = Some(Trouble { kind: TroubleKind::Blind, detail });
-        }
-        Ok(Act { row, before, verdict, counts: true })
+        Some(Act { row, before, verdict, counts })
     }
 
     /// The account does not answer: what may be given up is given up, all else stays due.
@@ -264,7 +175,7 @@ impl Pass {
             }
             let mut acts = Vec::new();
             for row in page {
-                let before = ingest::registers(&row)?.read();
+                let Some(before) = self.read(&row) else { continue };
                 let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Trouble(trouble.clone()));
                 match verdict.signal {
                     Some(_) => acts.push(Act { row, before, verdict, counts: true }),
@@ -287,7 +198,7 @@ impl Pass {
             }
             let mut acts = Vec::new();
             for row in page {
-                let before = ingest::registers(&row)?.read();
+                let Some(before) = self.read(&row) else { continue };
                 let newer = self.newer(&row, &before).await?;
                 let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Nobody { newer });
                 acts.push(Act { row, before, verdict, counts: true });
@@ -298,7 +209,7 @@ impl Pass {
     }
 
     /// A newer call in progress on the same extension, if that is to end this one.
-    async fn newer(&self, row: &CallRow, before: &crate::domain::call::Row) -> Result<Option<String>, StoreError> {
+    async fn newer(&self, row: &CallRow, before: &Row) -> Result<Option<String>, StoreError> {
         let Some(extension) = row.extension.as_deref().filter(|_| self.shared.rules.supersede) else { return Ok(None) };
         if before.status != Status::InProgress {
             return Ok(None);
@@ -308,7 +219,7 @@ impl Pass {
         Ok(others.into_iter().filter(|other| since(other) > since(row)).map(|other| other.id).max())
     }
 
-    fn calls(&self, chosen: Option<Vec<CallRow>>) -> Calls {
+    pub(super) fn calls(&self, chosen: Option<Vec<CallRow>>) -> Calls {
         match chosen {
             Some(calls) => Calls::Chosen(calls),
             None if self.request.dry_run => Calls::Due(Some(String::new())),
@@ -317,7 +228,7 @@ impl Pass {
     }
 
     /// The next page; empty at the end.
-    async fn next(&self, calls: &mut Calls) -> Result<Vec<CallRow>, StoreError> {
+    pub(super) async fn next(&self, calls: &mut Calls) -> Result<Vec<CallRow>, StoreError> {
         let DueAccount { tenant, account, .. } = &self.account;
         let of = (tenant.as_str(), account.as_str());
         match calls {
@@ -337,19 +248,41 @@ impl Pass {
         }
     }
 
-    /// How often in a row nobody could say, by provider id.
-    async fn asks<T>(&self, answered: &[(CallRow, T)]) -> Result<HashMap<String, i64>, StoreError> {
-        let keys: Vec<LegKey> = answered.iter().map(|(row, _)| self.key(&row.provider_id)).collect();
-        let asked = due::list_asked(&self.shared.db, &keys).await?;
-        Ok(asked.into_iter().map(|row| (row.provider_id, row.asks)).collect())
+    /// What a row reads. One that cannot be read is its own trouble, and stops no other.
+    pub(super) fn read(&mut self, row: &CallRow) -> Option<Row> {
+        match ingest::registers(row) {
+            Ok(call) => Some(call.read()),
+            Err(error) => {
+                tracing::error!(call = row.id, %error, "a call cannot be looked after; `onhook check` says what is wrong");
+                let status = row.status.parse().unwrap_or(Status::Queued);
+                self.report.skip(row, status, format!("Its row cannot be read: {error}."));
+                None
+            }
+        }
     }
 
-    fn key(&self, provider_id: &str) -> LegKey {
+    /// Notes that the account knows a call of ours: it is the right account, at the right place.
+    pub(super) fn recognize(&mut self, row: &CallRow) {
+        if row.deliveries == 0 {
+            return;
+        }
+        self.watch.seen_ms = Some(self.now_ms);
+        if self.is_blind() {
+            self.watch.trouble = None;
+        }
+    }
+
+    /// Whether the account has known none of our calls so far.
+    pub(super) fn is_blind(&self) -> bool {
+        self.watch.trouble.as_deref() == Some(TroubleKind::Blind.as_str())
+    }
+
+    pub(super) fn key(&self, provider_id: &str) -> LegKey {
         let DueAccount { tenant, account, .. } = &self.account;
         LegKey { tenant: tenant.clone(), provider_id: provider_id.to_owned(), account: account.clone() }
     }
 
-    fn judge(&self) -> Judge<'_> {
+    pub(super) fn judge(&self) -> Judge<'_> {
         let rules = &self.shared.rules;
         let (limits, if_answered, interval_ms) = (&rules.limits, rules.if_answered, rules.again_ms());
         Judge { limits, if_answered, interval_ms, now_ms: self.now_ms }
@@ -373,18 +306,12 @@ async fn claim(
     Ok(claimed)
 }
 
-fn leg(row: &CallRow) -> Leg {
+pub(super) fn leg(row: &CallRow) -> Leg {
     Leg { provider_id: row.provider_id.clone(), account: row.account.clone() }
 }
 
 /// Until when an account and its calls are taken: whoever has not ended by then is dead.
 const LEASE_MS: Millis = 2 * MINUTE;
-/// How many calls one pass asks about singly, how long it does so, and how many at a time.
-const SINGLES_MAX: usize = 2_000;
-const SINGLES_WITHIN_S: f64 = 60.0;
-const SINGLES_AT_ONCE: usize = 4;
-/// How many calls are asked about of an account that knew none so far.
-const PROBES: usize = 3;
 /// How many pages of calls that nobody can say anything of one pass looks at.
 const PAGES_MAX: usize = 40;
 const PAGE_LEN: usize = PAGE_ROWS as usize;

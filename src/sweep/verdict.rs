@@ -24,6 +24,8 @@ pub(super) enum Heard {
     NotFound { counts: bool },
     /// It did not answer.
     Trouble(Trouble),
+    /// It was not asked about this call, because it does not answer about others.
+    NotAsked(Trouble),
     /// There is nobody to ask. With it the newer call in progress on the same extension, if that ends this one.
     Nobody { newer: Option<String> },
 }
@@ -77,6 +79,7 @@ impl Judge<'_> {
             Heard::Said(signal) => self.said(signal),
             Heard::NotFound { counts } => self.not_found(leg, row, asks, counts),
             Heard::Trouble(trouble) => self.trouble(leg, row, asks, &trouble),
+            Heard::NotAsked(trouble) => self.not_asked(asks, &trouble),
             Heard::Nobody { newer } => self.nobody(leg, row, newer),
         }
     }
@@ -142,10 +145,20 @@ impl Judge<'_> {
         }
     }
 
+    /// Nothing is decided on what was not asked, and it need not wait for long: its turn comes before that of those that
+    /// failed.
+    fn not_asked(&self, asks: i64, trouble: &Trouble) -> Verdict {
+        let why = format!("It was not asked about, because of others nobody can say: failed to {trouble}.");
+        let due_at_ms = self.now_ms.saturating_add(self.interval_ms);
+        Verdict { asks, due_at_ms, ..wait(Answer::Trouble, &why) }
+    }
+
     fn nobody(&self, leg: &Leg, row: &Row, newer: Option<String>) -> Verdict {
         let why = "There is nobody to ask: onhook has no credentials for its account.";
         let at = self.limits.give_up_at_ms(row, Source::Nobody).unwrap_or(self.now_ms);
-        let due_at_ms = at.clamp(self.now_ms.saturating_add(self.interval_ms), self.now_ms + ASK_AGAIN_MAX_MS);
+        let latest = self.now_ms.saturating_add(ASK_AGAIN_MAX_MS);
+        // The interval may be longer than the longest pause.
+        let due_at_ms = at.min(latest).max(self.now_ms.saturating_add(self.interval_ms));
         let verdict = Verdict { due_at_ms, ..wait(Answer::Nobody, why) };
         if let Some(newer) = newer {
             let rule = "A newer call in progress on an extension ends the older one (sweep.supersede).".to_owned();

@@ -5,9 +5,11 @@ mod audit;
 mod calls;
 mod contacts;
 mod deliveries;
+mod due;
 mod errors;
 mod expected;
 mod extensions;
+mod follow_ups;
 mod health;
 mod idempotency;
 mod journal;
@@ -27,6 +29,7 @@ mod sweeps;
 mod tenants;
 mod tidy;
 mod voice;
+mod watch;
 
 /// Runs one write in a transaction of its own, which must succeed.
 macro_rules! commit {

@@ -12,7 +12,12 @@ use onhook::{
 };
 use std::collections::BTreeMap;
 
-on_both! { a_signal_comes_back_as_it_was, only_what_changes_something_is_answered, a_row_that_cannot_be_read_is_named }
+on_both! {
+    a_signal_comes_back_as_it_was,
+    only_what_changes_something_is_answered,
+    of_signs_of_life_the_latest_stays,
+    a_row_that_cannot_be_read_is_named,
+}
 
 fn signal(sequence: i64, received_ms: i64) -> Signal {
     Signal {
@@ -63,6 +68,26 @@ async fn only_what_changes_something_is_answered(at: TestDatabase) {
     let times: Vec<i64> = of_call(&at).await.iter().map(|row| row.received_ms).collect();
     assert!(times.contains(&6) && times.contains(&9), "the earliest is kept: {times:?}");
     assert_eq!(commit!(at, |tx| signals::insert(tx, &[])), []);
+}
+
+async fn of_signs_of_life_the_latest_stays(at: TestDatabase) {
+    let sign = |at_ms| Signal {
+        witness: Witness::Reconciled,
+        claim: Claim::Alive,
+        at: Some(at_ms),
+        sequence: None,
+        ..signal(0, at_ms + 1)
+    };
+    commit!(at, |tx| signals::insert(tx, &[row(0, 10)]));
+    commit!(at, |tx| signals::renew(tx, &[]));
+    for at_ms in [20, 40, 30] {
+        commit!(at, |tx| signals::renew(tx, &[SignalRow::of("acme", &sign(at_ms), None)]));
+    }
+    let kept = of_call(&at).await;
+    let kept: Vec<_> = kept.iter().filter(|row| row.identity == signals::SIGN_OF_LIFE).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].signal().unwrap(), sign(40));
+    assert_eq!(of_call(&at).await.len(), 2, "what else was said stays");
 }
 
 async fn a_row_that_cannot_be_read_is_named(at: TestDatabase) {
