@@ -158,7 +158,7 @@ impl Pass {
         let further = matches!(&signal.claim, Claim::Live(live) if Status::from(*live) > before.status);
         let heard = match further || was_given_up {
             true => signal.clone(),
-            false => Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() },
+            false => sign_of_life(signal, &row),
         };
         let verdict = self.judge().verdict(&leg(&row), &before, 0, Heard::Said(heard));
         Some(Act { row, before, verdict, counts })
@@ -304,6 +304,13 @@ async fn claim(
     let claimed = watch::claim(&mut tx, Claiming { tenant, account, now_ms, until_ms, not_listed_after_ms }).await?;
     tx.commit().await?;
     Ok(claimed)
+}
+
+/// What is left of a signal that says nothing new. Of signs of life the latest only is kept, so it must not say when the
+/// call was first heard of, as it would after the clock was put back.
+pub(super) fn sign_of_life(signal: &Signal, row: &CallRow) -> Signal {
+    let received_ms = signal.received_ms.max(row.created_at_ms);
+    Signal { claim: Claim::Alive, details: Default::default(), link: None, received_ms, ..signal.clone() }
 }
 
 pub(super) fn leg(row: &CallRow) -> Leg {

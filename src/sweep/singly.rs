@@ -3,7 +3,7 @@
 use super::{
     act::Act,
     asking,
-    pass::{Pass, leg},
+    pass::{Pass, leg, sign_of_life},
     twilio::TwilioSource,
     verdict::{Answer, BELIEVED_MS, Heard, NOT_FOUND_MIN},
 };
@@ -137,7 +137,7 @@ impl Pass {
     }
 
     fn answered(&mut self, asked: Option<&AskedRow>, row: CallRow, said: Said) -> Option<Act> {
-        let before = |answer| asked.map_or(0, |asked| times(asked, answer, row.alive_ms, self.now_ms));
+        let before = |answer| asked.map_or(0, |asked| times(asked, answer, row.last_signal_ms, self.now_ms));
         let (asks, heard) = match said {
             Ok(Some(signal)) => (0, Heard::Said(signal)),
             Ok(None) => {
@@ -163,8 +163,7 @@ impl Pass {
                     Claim::Live(live) => Status::from(*live) > before.status,
                     _ => true,
                 };
-                let bare = || Signal { claim: Claim::Alive, details: Default::default(), link: None, ..signal.clone() };
-                Heard::Said(if is_news { signal } else { bare() })
+                Heard::Said(if is_news { signal } else { sign_of_life(&signal, &row) })
             }
             heard => heard,
         };
@@ -177,11 +176,10 @@ impl Pass {
     }
 }
 
-/// How often in a row it came to this before. What happened before the call showed a sign of life does not count.
-fn times(asked: &AskedRow, answer: Answer, alive_ms: Option<Millis>, now_ms: Millis) -> i64 {
-    let asked_ms = asked.asked_ms.unwrap_or_default();
-    let lived_since = alive_ms.is_some_and(|alive| alive > asked_ms && alive <= now_ms);
-    if asked.answer.as_deref() == Some(answer.as_str()) && !lived_since { asked.asks } else { 0 }
+/// How often in a row it came to this before. What was before something was heard of the call does not count.
+fn times(asked: &AskedRow, answer: Answer, heard_ms: Millis, now_ms: Millis) -> i64 {
+    let was_heard = (asked.asked_ms.unwrap_or_default()..=now_ms).contains(&heard_ms);
+    if asked.answer.as_deref() == Some(answer.as_str()) && !was_heard { asked.asks } else { 0 }
 }
 
 /// How many calls one pass asks about singly, how long it does so, and how many at a time.

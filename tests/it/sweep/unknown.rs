@@ -59,7 +59,7 @@ async fn a_call_that_others_of_its_account_are_known_beside_is_given_up(scene: S
     assert_eq!(scene.status(&known).await, "in-progress");
     let call = scene.call(&sid).await;
     assert_eq!((&call["status"], &call["resolution"]), (&"failed".into(), &"inferred".into()), "{call}");
-    assert_eq!((&call["hangup_cause"], &call["ended_at"]), (&"timeout_cleanup".into(), &call["alive_at"]), "{call}");
+    assert_eq!((&call["hangup_cause"], &call["ended_at"]), (&"timeout_cleanup".into(), &call["ringing_at"]), "{call}");
     assert_eq!(scene.owed(&sid).await, ["call.repaired"]);
     let id = call["id"].as_str().unwrap();
     let audited = scene.audited(id).await;
@@ -103,11 +103,11 @@ fn blind(scene: &Scene) {
 async fn an_account_that_knows_no_call_touches_none(scene: Scene) {
     blind(&scene);
     let sids = [scene.in_progress("").await, scene.in_progress("").await];
-    // For two days, every five minutes; a new call now and then.
+    // For two days, every 20 minutes; a new call now and then.
     let mut fresh = Vec::new();
-    for n in 0..(48 * 12) {
-        scene.pass(5 * MINUTE).await;
-        if n % 40 == 0 {
+    for n in 0..(48 * 3) {
+        scene.pass(20 * MINUTE).await;
+        if n % 20 == 0 {
             fresh.push(scene.in_progress("").await);
         }
         scene.sweep().await;
