@@ -12,7 +12,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, ConfigError, DatabaseUrl},
     directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
-    domain::{id::DEFAULT_TENANT, lead::ContactPolicy},
+    domain::id::DEFAULT_TENANT,
     health::Health,
     housekeeping::Housekeeping,
     http::{self, Gateway},
@@ -91,15 +91,7 @@ pub struct App {
 
 /// What a signal leads to, by the configuration.
 pub fn rules(config: &Config) -> Rules {
-    let contact = &config.contact;
-    Rules {
-        limits: config.sweep.limits(),
-        contact: ContactPolicy {
-            min_talk_seconds: contact.min_talk_seconds.into(),
-            count_machines: contact.count_machines,
-            count_parent: contact.count_parent,
-        },
-    }
+    Rules { limits: config.sweep.limits(), contact: config.contact.policy() }
 }
 
 /// Opens the configured database and brings it up to date.

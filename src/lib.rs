@@ -27,6 +27,7 @@ pub mod seal;
 pub mod directory;
 
 pub mod event_batch;
+pub mod explain;
 pub mod health;
 pub mod housekeeping;
 pub mod ingest;

@@ -28,6 +28,8 @@ mod serve;
 mod settings;
 mod simulate;
 mod stats;
+mod stuck;
+mod sweep;
 mod tenants;
 mod tokens;
 mod verify;
@@ -66,6 +68,8 @@ enum Command {
     Demo(demo::Demo),
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
+    Sweep(sweep::Sweep),
+    Stuck(stuck::Stuck),
     Check(check::Check),
     Verify(verify::Verify),
     Lint(lint::Lint),
@@ -134,6 +138,8 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Demo(demo) => demo.run(out).await,
         Command::Replay(replay) => replay.run(out, settings).await,
         Command::Simulate(simulate) => simulate.run(out, settings).await,
+        Command::Sweep(sweep) => sweep.run(Desk::open(out, settings)?).await,
+        Command::Stuck(stuck) => stuck.run(Desk::open(out, settings)?).await,
         Command::Check(check) => check.run(Desk::open(out, settings)?).await,
         Command::Verify(verify) => verify.run(Desk::open(out, settings)?).await,
         Command::Lint(lint) => lint.run(Desk::open(out, settings)?).await,

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::{deadline::Limits, words};
+use crate::domain::{deadline::Limits, lead::ContactPolicy, words};
 use crate::telemetry::LogFormat;
 
 pub use error::{BadValue, ConfigError, Fault, Warning};
@@ -287,6 +287,17 @@ impl Config {
         match config {
             Some(config) if faults.is_empty() => Ok(Loaded { config, warnings, rows }),
             _ => Err(ConfigError::new(faults)),
+        }
+    }
+}
+
+impl ContactConfig {
+    /// What counts as a contact.
+    pub fn policy(&self) -> ContactPolicy {
+        ContactPolicy {
+            min_talk_seconds: self.min_talk_seconds.into(),
+            count_machines: self.count_machines,
+            count_parent: self.count_parent,
         }
     }
 }

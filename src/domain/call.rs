@@ -6,7 +6,7 @@
 
 use super::{
     register::{DetailKey, LinkKey, Max, Min, Quality, Reached, SecondsKey, ToldBy, ToldKey, UNNUMBERED},
-    signal::{Claim, Field, Link, Signal, Told, Weak, Witness},
+    signal::{Claim, Field, Identity, Link, Signal, Told, Weak, Witness},
     state::{HangupCause, Live, Outcome, Resolution, Status},
     time::{Millis, SECOND, seconds_between},
     words,
@@ -292,6 +292,11 @@ impl Call {
     /// Whether the provider said that somebody or something picked up.
     fn answered(&self) -> bool {
         self.live.0 >= Some(Live::Answered) || self.seconds.0.as_ref().is_some_and(|s| s.value > 0)
+    }
+
+    /// The signal that told the ending, if the provider told one.
+    pub fn told_by(&self) -> Option<Identity> {
+        self.told.0.as_ref().map(|told| told.identity)
     }
 
     /// The fact that stands for a field.

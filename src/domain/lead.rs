@@ -96,7 +96,7 @@ impl ContactPolicy {
     }
 
     /// The legs that can prove a contact: the dialed ones if any are known, else the root if it was placed by us.
-    fn evidence<'a>(&self, legs: &'a [LegView]) -> impl Iterator<Item = &'a LegView> {
+    pub fn evidence<'a>(&self, legs: &'a [LegView]) -> impl Iterator<Item = &'a LegView> {
         let dialed = legs.iter().any(|leg| !leg.is_root);
         let count_parent = self.count_parent;
         legs.iter().filter(move |leg| {
@@ -147,7 +147,8 @@ impl LegView {
         }
     }
 
-    fn answered_by_machine(&self) -> bool {
+    /// Whether no person answered.
+    pub fn answered_by_machine(&self) -> bool {
         self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax")
     }
 

@@ -97,6 +97,25 @@ impl<S> Post<S> {
     }
 }
 
+impl<S> Post<S> {
+    /// The same with a JSON body that may be left out: nothing is the default.
+    pub(super) async fn once_json_or_nothing<T: DeserializeOwned + Default>(
+        self,
+        gateway: &Gateway,
+        work: impl AsyncFnOnce(Posted<S>, T) -> Result<Answered, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        self.once(gateway, gateway.config.limits.rest_body_bytes_max, async |posted| {
+            if posted.body.is_empty() {
+                return work(posted, T::default()).await;
+            }
+            posted.expect_media_type(&["application/json"])?;
+            let value = body::parse_json(&posted.body)?;
+            work(posted, value).await
+        })
+        .await
+    }
+}
+
 impl<S> Posted<S> {
     /// Which of the media types that are taken here the body has.
     pub(super) fn expect_media_type(&self, taken: &[&'static str]) -> Result<&'static str, Problem> {

@@ -22,6 +22,7 @@ mod problem;
 mod quarantine;
 mod reports;
 mod stats;
+mod sweeps;
 mod time;
 mod trace;
 mod voice;
@@ -155,6 +156,11 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/calls/{id}/deliveries", "GET").route(get().to(calls::deliveries)))
             .service(at("/v1/calls/{id}/legs", "GET").route(get().to(calls::legs)))
             .service(at("/v1/extensions", "GET").route(get().to(extensions::list_extensions)))
+            .service(at("/v1/calls/{id}/check", "POST").route(post().to(calls::check)))
+            .service(at("/v1/calls/{id}/end", "POST").route(post().to(calls::end)))
+            .service(at("/v1/calls/{id}/explain", "GET").route(get().to(calls::explain)))
+            .service(at("/v1/stuck-calls", "GET").route(get().to(sweeps::list_stuck)))
+            .service(at("/v1/sweeps", "GET, POST").route(get().to(sweeps::list)).route(post().to(sweeps::sweep)))
             .service(at("/v1/leads", "GET, POST").route(get().to(leads::list)).route(post().to(leads::create)))
             // Only its POST: a lead may be called `import`.
             .service(at("/v1/leads/import", "POST").guard(guard::Post()).route(post().to(leads::import)))

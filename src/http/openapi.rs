@@ -4,7 +4,7 @@
 
 use super::{
     Problem, ProblemKind, account_health, accounts, audit, calls, extensions, health, keys, leads, notifications,
-    problem::ProblemBody, quarantine, reports, stats, voice, webhooks,
+    problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use utoipa::{
     ),
     tags(
         (name = "calls", description = "Calls and what is known of them"),
+        (name = "sweeps", description = "Looking after live calls whose next webhook is overdue"),
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
         (name = "keys", description = "API keys of the tenant"),
         (name = "accounts", description = "Provider accounts of the tenant, their tokens, and whether their callbacks arrive"),
@@ -44,6 +45,8 @@ use utoipa::{
     paths(
         calls::list, calls::announce, calls::import, calls::load, calls::timeline, calls::deliveries, calls::legs,
         extensions::list_extensions,
+        calls::check, calls::end, calls::explain,
+        sweeps::list_stuck, sweeps::sweep, sweeps::list,
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         keys::list, keys::create, keys::revoke,
         account_health::load,

@@ -28,6 +28,8 @@ words! {
         AlreadyExists = "already-exists",
         /// Two accounts share this provider id: name the account.
         AmbiguousCall = "ambiguous-call",
+        /// The call has ended, so it cannot be ended.
+        CallEnded = "call-ended",
         /// This Idempotency-Key came with another request before.
         IdempotencyMismatch = "idempotency-mismatch",
         /// The body is over the limit.
@@ -52,7 +54,7 @@ impl ProblemKind {
             Self::ScopeMissing | Self::SignatureRefused => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::AlreadyExists | Self::AmbiguousCall => StatusCode::CONFLICT,
+            Self::AlreadyExists | Self::AmbiguousCall | Self::CallEnded => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidFields | Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -74,6 +76,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => "The path does not take this method",
             Self::AlreadyExists => "It exists already",
             Self::AmbiguousCall => "Two accounts share this provider id",
+            Self::CallEnded => "The call has ended",
             Self::IdempotencyMismatch => "The Idempotency-Key belongs to another request",
             Self::TooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The content type is not taken here",

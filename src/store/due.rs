@@ -102,15 +102,17 @@ pub async fn list_by_keys(on: impl Into<On<'_>>, keys: &[LegKey]) -> Result<Vec<
     LIST_BY_KEYS.over(keys).fetch_all(on).await
 }
 
-/// A page of the live calls of a tenant without a sign of life since `silent_ms`, by our id, after `after`.
+/// A page of the live calls of a tenant without a sign of life since (queued or in-progress, initiated or ringing), by our
+/// id, after `after`.
 pub async fn list_silent(
     on: impl Into<On<'_>>,
     tenant: &str,
-    silent_ms: i64,
+    (silent_ms, silent_ringing_ms): (i64, i64),
     after: &str,
     limit: i64,
 ) -> Result<Vec<CallRow>, StoreError> {
-    LIST_SILENT.query().bind(tenant).bind(silent_ms).bind(after).bind(limit).fetch_all(on).await
+    let query = LIST_SILENT.query().bind(tenant).bind(silent_ms).bind(after).bind(limit);
+    query.bind(silent_ringing_ms).fetch_all(on).await
 }
 
 /// The live calls in progress on an extension, the latest first.
@@ -189,7 +191,9 @@ statements! {
     LIST_ASKED = lookup(leg_columns in "call" as asked_columns:
         "c.tenant = k.tenant AND c.provider_id = k.provider_id AND c.account = k.account");
     LIST_SILENT = both("SELECT ", call_columns!(names), " FROM call WHERE due_at_ms IS NOT NULL AND tenant = $1
-        AND coalesce(alive_ms, created_at_ms) <= $2 AND id > $3 ORDER BY id LIMIT $4");
+        AND coalesce(alive_ms, created_at_ms)
+            <= CASE WHEN status IN ('initiated', 'ringing') THEN CAST($5 AS BIGINT) ELSE CAST($2 AS BIGINT) END
+        AND id > $3 ORDER BY id LIMIT $4");
     LIST_IN_PROGRESS_ON = both("SELECT ", call_columns!(names), " FROM call WHERE tenant = $1 AND extension = $2
         AND due_at_ms IS NOT NULL AND status = 'in-progress' ORDER BY answered_at_ms DESC LIMIT $3");
     SETTLE = split(

@@ -180,7 +180,7 @@ impl Report {
         match (act.verdict.answer, after.resolution) {
             (Answer::Alive, _) => self.count_alive(),
             (Answer::Ended, _) => self.count_repaired(),
-            (_, Some(Resolution::Inferred)) => self.count_given_up(),
+            (_, Some(Resolution::Inferred)) if changed => self.count_given_up(),
             _ => self.skip(&act.row, after.status, act.verdict.why.clone()),
         }
     }

@@ -9,6 +9,7 @@
 
 mod act;
 mod asking;
+mod by_hand;
 mod keep;
 mod observe;
 mod pass;
@@ -18,6 +19,7 @@ mod source;
 mod twilio;
 mod verdict;
 
+pub use by_hand::{Checked, EndByHand, EndError};
 pub use observe::{Concern, ConcernKind, Observer};
 pub use report::{Change, Chosen, Report, Request, Skipped};
 pub use source::{SourceParts, Sources};
@@ -28,7 +30,7 @@ use crate::{
     clock::{SharedClock, Stopwatch},
     domain::{
         deadline::Limits,
-        state::Outcome,
+        state::{Outcome, Resolution},
         time::{MINUTE, Millis, SECOND},
     },
     ingest::Ingest,
@@ -252,7 +254,12 @@ impl Sweeper {
             }
         };
         let mut accounts: BTreeMap<DueAccount, Vec<CallRow>> = BTreeMap::new();
-        for call in calls.into_iter().filter(|call| call.due_at_ms.is_some()) {
+        // One whose ending nobody told may be asked about by itself.
+        let untold = |call: &CallRow| {
+            let resolution = call.resolution.as_deref().and_then(|word| word.parse::<Resolution>().ok());
+            matches!(request.chosen, Chosen::Call(_)) && resolution.is_some_and(|r| !r.is_told())
+        };
+        for call in calls.into_iter().filter(|call| call.due_at_ms.is_some() || untold(call)) {
             let (tenant, provider) = (call.tenant.clone(), call.provider.clone());
             let account = DueAccount { tenant, provider, account: call.account.clone() };
             accounts.entry(account).or_default().push(call);
@@ -264,7 +271,7 @@ impl Sweeper {
         let mut calls: Vec<CallRow> = Vec::new();
         while calls.len() < SILENT_MAX {
             let after = calls.last().map(|call| call.id.clone()).unwrap_or_default();
-            let page = due::list_silent(&self.0.db, tenant, silent_ms, &after, PAGE_ROWS).await?;
+            let page = due::list_silent(&self.0.db, tenant, (silent_ms, silent_ms), &after, PAGE_ROWS).await?;
             let is_last = i64::try_from(page.len()).is_ok_and(|n| n < PAGE_ROWS);
             calls.extend(page);
             if is_last {

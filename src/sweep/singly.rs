@@ -12,7 +12,7 @@ use crate::{
     domain::{
         signal::{Claim, Signal},
         state::Status,
-        time::Millis,
+        time::{MINUTE, Millis},
     },
     provider::{Trouble, TroubleKind, Truth},
     store::{
@@ -179,7 +179,12 @@ impl Pass {
 /// How often in a row it came to this before. What was before something was heard of the call does not count.
 fn times(asked: &AskedRow, answer: Answer, heard_ms: Millis, now_ms: Millis) -> i64 {
     let was_heard = (asked.asked_ms.unwrap_or_default()..=now_ms).contains(&heard_ms);
-    if asked.answer.as_deref() == Some(answer.as_str()) && !was_heard { asked.asks } else { 0 }
+    if asked.answer.as_deref() != Some(answer.as_str()) || was_heard {
+        return 0;
+    }
+    // Who asks twice within a minute, by hand, has asked once: a call that was just placed may not be known yet.
+    let again = asked.asked_ms.is_some_and(|at| (at..at.saturating_add(MINUTE)).contains(&now_ms));
+    if again { asked.asks.saturating_sub(1).max(0) } else { asked.asks }
 }
 
 /// How many calls one pass asks about singly, how long it does so, and how many at a time.

@@ -73,9 +73,13 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The verdict on a live call. `asks`: how often in a row nobody could say before.
+    /// The verdict on a call. `asks`: how often in a row nobody could say before.
     pub(super) fn verdict(&self, leg: &Leg, row: &Row, asks: i64, heard: Heard) -> Verdict {
         match heard {
+            // Only the provider's word changes a call that counts as ended.
+            Heard::NotFound { .. } | Heard::Trouble(_) | Heard::Nobody { .. } if row.status.is_ended() => {
+                self.stays(asks, &heard)
+            }
             Heard::Said(signal) => self.said(signal),
             Heard::NotFound { counts } => self.not_found(leg, row, asks, counts),
             Heard::Trouble(trouble) => self.trouble(leg, row, asks, &trouble),
@@ -102,6 +106,16 @@ impl Judge<'_> {
             asks: 0,
             due_at_ms: self.now_ms.saturating_add(self.interval_ms),
         }
+    }
+
+    fn stays(&self, asks: i64, heard: &Heard) -> Verdict {
+        let (answer, why) = match heard {
+            Heard::NotFound { .. } => (Answer::NotFound, "The provider does not know the call (404).".to_owned()),
+            Heard::Trouble(trouble) => (Answer::Trouble, format!("Nobody can say: failed to {trouble}.")),
+            Heard::Said(_) | Heard::Nobody { .. } => (Answer::Nobody, NOBODY.to_owned()),
+        };
+        let due_at_ms = self.now_ms.saturating_add(self.interval_ms);
+        Verdict { asks: asks.saturating_add(1), due_at_ms, ..wait(answer, &format!("{why} It stays as it is.")) }
     }
 
     fn not_found(&self, leg: &Leg, row: &Row, asks: i64, counts: bool) -> Verdict {
@@ -154,7 +168,7 @@ impl Judge<'_> {
     }
 
     fn nobody(&self, leg: &Leg, row: &Row, newer: Option<String>) -> Verdict {
-        let why = "There is nobody to ask: onhook has no credentials for its account.";
+        let why = NOBODY;
         let at = self.limits.give_up_at_ms(row, Source::Nobody).unwrap_or(self.now_ms);
         let latest = self.now_ms.saturating_add(ASK_AGAIN_MAX_MS);
         // The interval may be longer than the longest pause.
@@ -234,6 +248,7 @@ fn wait(answer: Answer, why: &str) -> Verdict {
     Verdict { answer, signal: None, decided: None, why: why.to_owned(), asks: 0, due_at_ms: 0 }
 }
 
+pub(super) const NOBODY: &str = "There is nobody to ask: onhook has no credentials for its account.";
 /// How often a provider has to say in a row that it does not know a call.
 pub(super) const NOT_FOUND_MIN: i64 = 3;
 /// For how long an account that knew one of our calls is believed when it does not know another one.

@@ -163,6 +163,8 @@ fn rooms_do_not_use_what_is_above_them() {
         ("check", &["http", "cli", "app"]),
         // It plays the other side: what it shares with the gateway is what Twilio shares with it.
         ("double", &["store", "ingest", "directory", "leads", "check", "http", "cli", "app", "config"]),
+        // Stories are read, and told by the doors.
+        ("explain", &["http", "cli", "app", "sweep", "config", "directory"]),
         ("health", &["http", "cli", "app", "directory", "config"]),
         ("voice", &["http", "cli", "app"]),
         ("report", &["ingest", "http", "cli", "app", "directory", "config"]),

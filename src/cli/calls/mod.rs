@@ -1,5 +1,6 @@
 //! `onhook calls`: what is going on, and what happened.
 
+mod explain;
 mod import;
 
 use super::{
@@ -31,6 +32,7 @@ pub enum Calls {
     Show(Show),
     Timeline(Timeline),
     Legs(Legs),
+    Explain(explain::Explain),
     Import(import::Import),
 }
 
@@ -121,6 +123,7 @@ impl Calls {
             Self::Show(show) => show.run(&mut desk).await,
             Self::Timeline(timeline) => timeline.run(&mut desk).await,
             Self::Legs(legs) => legs.run(&mut desk).await,
+            Self::Explain(explain) => explain.run(&mut desk).await,
             Self::Import(import) => import.run(&mut desk).await,
         }
     }

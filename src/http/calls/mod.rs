@@ -1,12 +1,18 @@
 //! Calls: listed, looked up with all that belongs to them, announced and imported.
 
 mod announce;
+mod check;
+mod end;
+mod explain;
 mod import;
 mod list;
 mod parts;
 mod view;
 
 pub(super) use announce::{__path_announce, announce};
+pub(super) use check::{__path_check, check};
+pub(super) use end::{__path_end, end};
+pub(super) use explain::{__path_explain, explain};
 pub(super) use import::{__path_import, import};
 pub(super) use list::{__path_list, list};
 pub(super) use parts::{__path_deliveries, __path_legs, __path_timeline, deliveries, legs, timeline};
@@ -79,6 +85,12 @@ async fn load_row(gateway: &Gateway, key: &Key, id: &str, account: Option<&str>)
             Err(Problem::not_found("call", id))
         }
     }
+}
+
+/// The same call as it is now.
+async fn reload(gateway: &Gateway, row: &CallRow) -> Result<CallRow, Problem> {
+    let found = calls::find(&gateway.db, &row.tenant, &row.provider_id, Some(&row.account)).await?.pop();
+    found.ok_or_else(|| Problem::not_found("call", &row.id))
 }
 
 pub(super) fn show(gateway: &Gateway, row: CallRow) -> Result<CallView, Problem> {

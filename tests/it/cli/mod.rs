@@ -15,6 +15,7 @@ mod replay;
 mod reports;
 mod serve;
 mod simulate;
+mod sweep;
 mod verify;
 mod views;
 mod voice;

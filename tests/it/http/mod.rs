@@ -5,6 +5,9 @@ mod accounts;
 mod audit;
 mod calls;
 mod extensions;
+mod by_hand;
+mod calls;
+mod explain;
 mod filters;
 mod idempotency;
 mod imports;
@@ -15,6 +18,7 @@ mod openapi;
 mod problems;
 mod quarantine;
 mod stats;
+mod sweeps;
 mod tenants;
 mod voice;
 

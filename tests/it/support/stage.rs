@@ -51,7 +51,11 @@ impl Stage {
     }
 
     pub async fn at(place: &Place, settings: &[(&str, &str)]) -> Self {
-        let clock = ManualClock::new(START_MS);
+        Self::by(place, settings, ManualClock::new(START_MS)).await
+    }
+
+    /// By a clock that shows another time.
+    pub async fn by(place: &Place, settings: &[(&str, &str)], clock: ManualClock) -> Self {
         let setup = Setup { calls_per_second: 1_000, ..Setup::default() };
         let twilio = Twilio::start(setup, &clock);
         let gateway = Self::gateway(place, settings, &twilio).await;
