@@ -109,7 +109,7 @@ impl Terms {
         let mut why = vec![format!("It is {} since {entered}.", read.status)];
         why.push(match read.alive_ms {
             Some(at) => format!("Its last sign of life was {} ago, at {}.", span(silent_ms), rfc3339(at)),
-            None => format!("It never showed a sign of life; it is known since {} ago.", span(silent_ms)),
+            None => format!("It never showed a sign of life; it is known for {}.", span(silent_ms)),
         });
         why.push(asked_text(asked));
         why.extend(troubled.map(trouble_text));

@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Threshold {
     }
 }
 
-/// Live calls without a sign of life, oldest first: what is known of each, and what comes next.
+/// Live calls without a sign of life, in the order in which they became known: why each is, and what comes next.
 #[utoipa::path(get, path = "/v1/stuck-calls", tag = "sweeps", operation_id = "list_stuck", security(("key" = ["read"])),
     params(ListStuck), responses(
         (status = 200, description = "A page of live calls", body = Page<StuckView>),

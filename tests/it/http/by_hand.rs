@@ -35,6 +35,7 @@ async fn post(stage: &Stage, sid: &str, what: &str, body: Option<Value>) -> Aske
 
 /// A call in progress of which nothing more is heard.
 async fn silent(stage: &Stage, fate: Fate) -> String {
+    stage.lose(0.0);
     let sid = stage.place(fate);
     for _ in 0..60 {
         stage.pass(1_000).await;
@@ -175,7 +176,6 @@ async fn ending_may_hang_up(stage: Stage) {
     let over = stage.twilio.with(|double| double.call(&sid).unwrap().truth().unwrap());
     assert!(over.ended_ms.is_some_and(|at| at <= stage.twilio.now_ms()), "the provider hung up");
 
-    stage.lose(0.0);
     let sid = silent(&stage, LONG).await;
     stage.twilio.with(|double| double.set_outage(Some(Outage::Status(503))));
     let ended = post(&stage, &sid, "end", Some(json!({"hangup": true}))).await;
