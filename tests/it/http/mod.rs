@@ -3,11 +3,11 @@
 mod access;
 mod accounts;
 mod audit;
-mod calls;
-mod extensions;
 mod by_hand;
 mod calls;
+mod calls;
 mod explain;
+mod extensions;
 mod filters;
 mod idempotency;
 mod imports;
