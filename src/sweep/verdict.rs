@@ -77,7 +77,9 @@ impl Judge<'_> {
     pub(super) fn verdict(&self, leg: &Leg, row: &Row, asks: i64, heard: Heard) -> Verdict {
         match heard {
             // Only the provider's word changes a call that counts as ended.
-            Heard::NotFound { .. } | Heard::Trouble(_) | Heard::Nobody { .. } if row.status.is_ended() => {
+            Heard::NotFound { .. } | Heard::Trouble(_) | Heard::NotAsked(_) | Heard::Nobody { .. }
+                if row.status.is_ended() =>
+            {
                 self.stays(asks, &heard)
             }
             Heard::Said(signal) => self.said(signal),
@@ -111,7 +113,9 @@ impl Judge<'_> {
     fn stays(&self, asks: i64, heard: &Heard) -> Verdict {
         let (answer, why) = match heard {
             Heard::NotFound { .. } => (Answer::NotFound, "The provider does not know the call (404).".to_owned()),
-            Heard::Trouble(trouble) => (Answer::Trouble, format!("Nobody can say: failed to {trouble}.")),
+            Heard::Trouble(trouble) | Heard::NotAsked(trouble) => {
+                (Answer::Trouble, format!("Nobody can say: failed to {trouble}."))
+            }
             Heard::Said(_) | Heard::Nobody { .. } => (Answer::Nobody, NOBODY.to_owned()),
         };
         let due_at_ms = self.now_ms.saturating_add(self.interval_ms);
