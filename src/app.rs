@@ -10,11 +10,11 @@ pub use sweeping::{SweepWith, sweeper};
 
 use crate::{
     clock::SharedClock,
-    config::{Config, ConfigError, DatabaseUrl},
+    config::{Config, ConfigError, DatabaseUrl, KeepConfig},
     directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
     domain::id::DEFAULT_TENANT,
     health::Health,
-    housekeeping::Housekeeping,
+    housekeeping::{Housekeeping, Keep},
     http::{self, Gateway},
     ingest::{Ingest, Parts, Reread, Rules},
     quarantine::{self, Quarantine},
@@ -215,6 +215,7 @@ impl App {
             clock: gateway.clock.clone(),
             metrics: gateway.metrics.clone(),
             keep_refused_ms: gateway.config.quarantine.keep_ms,
+            keep: keep(&gateway.config),
         };
         let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
         let mut health = tokio::spawn(health(&gateway).run(background.clone()));
@@ -265,6 +266,11 @@ fn reread(gateway: &Gateway) -> Reread {
 fn health(gateway: &Gateway) -> Health {
     let public_url = gateway.config.public_url.clone();
     Health::new(gateway.db.clone(), gateway.clock.clone(), gateway.metrics.clone(), public_url)
+}
+
+fn keep(config: &Config) -> Keep {
+    let KeepConfig { deliveries_ms, journal_ms, audit_ms } = config.keep;
+    Keep { deliveries_ms, journal_ms, audit_ms }
 }
 
 fn serve(listener: TcpListener, gateway: Data<Gateway>, deadline: Duration) -> std::io::Result<Server> {

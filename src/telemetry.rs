@@ -4,6 +4,7 @@
 mod callbacks;
 mod labels;
 mod quarantine;
+mod retention;
 mod sweep;
 mod voice;
 
@@ -29,6 +30,7 @@ use callbacks::CallbackCounters;
 pub use callbacks::CallbackCounts;
 use labels::{DeliveryLabels, RequestLabels, RouteLabels, StepLabels, TroubleLabels, method_label, status_class};
 pub use quarantine::QuarantineFigures;
+pub use retention::{PrunedTable, RetentionFigures};
 
 words! {
     /// How lines are logged.
@@ -241,6 +243,11 @@ impl Metrics {
         &self.0.sweep
     }
 
+    /// The figures of retention.
+    pub fn retention(&self) -> &RetentionFigures {
+        &self.0.retention
+    }
+
     /// All figures as OpenMetrics text; see [`METRICS_CONTENT_TYPE`].
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -273,6 +280,7 @@ struct Figures {
     voice: VoiceFigures,
     quarantine: QuarantineFigures,
     sweep: SweepFigures,
+    retention: RetentionFigures,
 }
 
 impl Default for Figures {
@@ -295,6 +303,7 @@ impl Default for Figures {
             voice: VoiceFigures::default(),
             quarantine: QuarantineFigures::default(),
             sweep: SweepFigures::default(),
+            retention: RetentionFigures::default(),
         }
     }
 }
@@ -320,6 +329,7 @@ impl Figures {
         self.voice.register(to);
         self.quarantine.register(to);
         self.sweep.register(to);
+        self.retention.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 

@@ -38,7 +38,14 @@ fn text(out: &Out, report: &Report) -> String {
     }
     let Report { calls, conversations, pruned, quarantine, .. } = report;
     let looked = format!("folded {calls} calls anew and judged {conversations} conversations");
-    let pruned = if *pruned > 0 { format!("; the signals of {pruned} ended calls were pruned") } else { String::new() };
+    let pruned = if *pruned > 0 {
+        format!(
+            "; {pruned} ended calls were not folded anew, because their signals were kept long enough and are gone \
+             (keep.deliveries)"
+        )
+    } else {
+        String::new()
+    };
     lines.push(match report.findings.len() as u64 + report.left_out {
         0 => format!("{} {looked}: all is as it should be{pruned}", out.paint(Tone::Good, "✓")),
         found => format!("{looked}: {found} findings{pruned}"),
@@ -59,7 +66,7 @@ fn sentence(finding: &Finding) -> String {
             )
         }
         Finding::NoSignals { tenant, call_id, provider_id } => {
-            format!("call {call_id} ({provider_id}, tenant {tenant}) lives, but has no signals")
+            format!("call {call_id} ({provider_id}, tenant {tenant}) has no signals, although they were never pruned")
         }
         Finding::Unreadable { tenant, call_id, why } => {
             format!("call {call_id} (tenant {tenant}) cannot be read: {why}")

@@ -188,6 +188,7 @@ impl Batch {
         let said: Vec<(&Submission, &Signal)> =
             news.iter().flat_map(|s| s.signals.iter().map(move |signal| (*s, signal))).collect();
         let mut known = self.insert_signals(tx, &said).await?;
+        let pruned = self.pruned(tx, &said).await?;
         for (submission, signal) in said {
             let key = leg_key(&submission.tenant, signal);
             let sign = signal.is_sign_of_life();
@@ -202,6 +203,7 @@ impl Batch {
             let from = was.then(|| leg.status());
             // Taken out, so that a second copy in the same batch counts as repeated.
             let step = match known.remove(&id) {
+                Some((0, _)) if pruned.contains(&id.0) => leg.absorb_pruned(signal),
                 Some((0, received_ms)) => leg.absorb(&Signal { received_ms, ..signal.clone() }),
                 Some(_) => leg.fold_anew(tx).await?,
                 None if sign => leg.absorb(signal),
@@ -354,7 +356,11 @@ impl Leg {
     }
 
     /// A copy of a known signal turned out to have been received earlier: times that count from the receipt change.
+    /// Of a pruned call the registers know more than the signals that are left; what is earlier than all of them adds nothing.
     async fn fold_anew(&mut self, tx: &mut Tx) -> Result<Step, StoreError> {
+        if self.is_pruned(tx).await? {
+            return Ok(Step::Repeated);
+        }
         let row = &self.row;
         let stored = signals::list_of_call(tx, &row.tenant, &row.account, &row.provider_id).await?;
         let signals: Vec<Signal> = stored.iter().map(SignalRow::signal).collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ mod extension;
 pub mod import;
 mod links;
 mod owed;
+mod pruned;
 mod row;
 mod timeline;
 mod unapplied;

@@ -59,7 +59,7 @@ pub struct CallRow {
 }
 
 /// The key of a leg across tenants.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, FromRow)]
 pub struct LegKey {
     /// Whose it is.
     pub tenant: String,

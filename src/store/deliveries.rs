@@ -103,6 +103,9 @@ columns!(delivery_columns of DeliveryRow {
     received_ms int, verified bool, state text, reason text, attempts int, retry_at_ms int
 });
 
+columns!(delivery_key_columns of DeliveryKey { tenant text, provider_id text, account text, id text });
+pub(super) use delivery_key_columns;
+
 /// The part of the claim that both databases share.
 macro_rules! claim {
     () => {

@@ -2,7 +2,7 @@
 
 use super::{
     On, StoreError, Tx,
-    deliveries::DeliveryKey,
+    deliveries::{DeliveryKey, delivery_key_columns},
     sql::{columns, statements},
 };
 use serde::Serialize;
@@ -286,7 +286,6 @@ columns!(leg_row_columns of LegRow {
     tenant text, id text, provider_id text, account text, provider text, parent_id text, direction text
 });
 columns!(entry_columns of EndingEntry { tenant text, subject text, seq int, at_ms int, what text });
-columns!(delivery_key_columns of DeliveryKey { tenant text, provider_id text, account text, id text });
 columns!(door_columns of DoorRow { tenant text, account text, id text, source text });
 columns!(said_columns of SaidRow { tenant text, provider_id text, account text, said text });
 

@@ -22,6 +22,7 @@ pub mod now;
 mod open;
 pub mod outbox;
 pub mod quarantine;
+pub mod retention;
 pub mod signals;
 pub mod sql;
 pub mod stats;
@@ -56,6 +57,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("open", open::ALL),
     ("outbox", outbox::ALL),
     ("quarantine", quarantine::ALL),
+    ("retention", retention::ALL),
     ("signals", signals::ALL),
     ("stats", stats::ALL),
     ("stuck", stuck::ALL),

@@ -106,6 +106,7 @@ async fn housekeeping_takes_away_what_expired(at: TestDatabase) {
         clock: clock.shared(),
         metrics: onhook::telemetry::Metrics::new(),
         keep_refused_ms: 7 * 86_400_000,
+        keep: onhook::housekeeping::Keep { deliveries_ms: 1, journal_ms: 1, audit_ms: 1 },
     };
     assert_eq!(housekeeping.tick().await.unwrap(), 0, "nothing has expired");
     clock.advance(11 * 60_000);

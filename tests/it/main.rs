@@ -16,6 +16,7 @@ mod http;
 mod ingest;
 mod quarantine;
 mod recipe;
+mod retention;
 mod store;
 mod stories;
 mod support;

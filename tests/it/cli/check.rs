@@ -52,7 +52,7 @@ on_both!(
     a_changed_row_is_found,
     registers_that_say_something_else_are_found,
     a_contact_that_is_missing_or_wrong_is_found,
-    a_live_call_without_signals_is_found_and_an_ended_one_is_not,
+    a_call_without_signals_is_found_unless_they_were_pruned,
     an_unapplied_delivery_is_listed,
 );
 
@@ -125,7 +125,7 @@ async fn a_contact_that_is_missing_or_wrong_is_found(at: TestDatabase) {
     assert!(said.contains("lead lead-ada-1 (tenant default) should be contacted"), "{said}");
 }
 
-async fn a_live_call_without_signals_is_found_and_an_ended_one_is_not(at: TestDatabase) {
+async fn a_call_without_signals_is_found_unless_they_were_pruned(at: TestDatabase) {
     let gateway = Gateway::on(&at, &[]).await;
     let sid = |n: u8| format!("CA{n:032}");
     for (n, status) in [(1, "ringing"), (2, "busy")] {
@@ -134,6 +134,9 @@ async fn a_live_call_without_signals_is_found_and_an_ended_one_is_not(at: TestDa
         assert_eq!(gateway.callback("", &parameters).await.status(), 204);
     }
     tamper(&at.place, "DELETE FROM signal").await;
+    let kinds = |found: &[Value]| found.iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(kinds(&findings(&at)), ["no_signals", "no_signals"]);
+    tamper(&at.place, &format!("UPDATE call SET pruned_ms = 1 WHERE provider_id = '{}'", sid(2))).await;
     // Beside a running server.
     let report = check(&at, &["--json"]).expect(5).json();
     assert_eq!((&report["pruned"], &report["calls"]), (&1.into(), &0.into()), "{report}");

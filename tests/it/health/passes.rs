@@ -141,6 +141,7 @@ async fn old_figures_are_forgotten(at: TestDatabase) {
         clock: gateway.clock.shared(),
         metrics: gateway.metrics.clone(),
         keep_refused_ms: 7 * 86_400_000,
+        keep: onhook::housekeeping::Keep { deliveries_ms: 1, journal_ms: 1, audit_ms: 1 },
     };
     let wide = format!("/v1/accounts/{ACCOUNT}/health?window=30d");
     gateway.clock.advance(30 * 86_400_000);

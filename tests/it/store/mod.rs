@@ -20,6 +20,7 @@ mod notices;
 mod now;
 mod outbox;
 mod quarantine;
+mod retention;
 mod schema;
 mod signals;
 mod statements;

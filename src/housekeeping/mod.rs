@@ -1,5 +1,9 @@
 //! Takes away what is no longer needed: announcements and tokens that expired, remembered answers, old figures of callback
-//! health, old refusals.
+//! health, old refusals; and what was kept long enough (`retention`).
+
+mod retention;
+
+pub use retention::{Keep, PAUSE, Retention, Walk};
 
 use crate::{
     clock::SharedClock,
@@ -24,11 +28,25 @@ pub struct Housekeeping {
     pub metrics: Metrics,
     /// How long a refused delivery is kept after it last came.
     pub keep_refused_ms: i64,
+    /// How long everything else is kept.
+    pub keep: Keep,
 }
 
 impl Housekeeping {
     /// Runs until cancelled.
     pub async fn run(self, stop: CancellationToken) {
+        let retention = Retention {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            keep: self.keep,
+            pause: PAUSE,
+        };
+        tokio::join!(self.clear(stop.clone()), retention.run(stop));
+    }
+
+    /// Clears away what has expired, until cancelled.
+    async fn clear(self, stop: CancellationToken) {
         loop {
             match self.tick().await {
                 // A full round does not wait.
