@@ -53,6 +53,7 @@ pub fn lead(lead: &LeadRead) -> Value {
         "id": row.id, "name": row.name, "phone": row.phone, "phone_e164": row.phone_e164, "status": lead.status(),
         "last_contacted_at": moment(lead.last_contacted_ms()), "contact_count": lead.contact_count,
         "created_at": rfc3339(row.created_ms), "updated_at": rfc3339(row.updated_ms),
+        "forgotten_at": moment(row.forgotten_ms),
     })
 }
 

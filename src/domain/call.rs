@@ -304,6 +304,13 @@ impl Call {
         self.details.get(&field)?.0.as_ref().map(|(_, _, value)| value.as_str())
     }
 
+    /// Drops the facts that `personal` names; whether there were any. No other register holds what was said of a person.
+    pub fn forget(&mut self, personal: impl Fn(Field, &str) -> bool) -> bool {
+        let before = self.details.len();
+        self.details.retain(|field, fact| fact.0.as_ref().is_none_or(|(.., value)| !personal(*field, value)));
+        self.details.len() < before
+    }
+
     /// The row everybody sees.
     pub fn read(&self) -> Row {
         let live = self.live.0.max(self.stated.0).unwrap_or(Live::Queued);

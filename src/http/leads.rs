@@ -55,6 +55,8 @@ pub(super) struct LeadView {
     created_at: Moment,
     /// When it was last written. Contacts do not count.
     updated_at: Moment,
+    /// When the person was forgotten: name and number are gone, what was counted stays.
+    forgotten_at: Option<Moment>,
 }
 
 impl From<LeadRead> for LeadView {
@@ -70,6 +72,7 @@ impl From<LeadRead> for LeadView {
             phone_e164: read.row.phone_e164,
             created_at: Moment(read.row.created_ms),
             updated_at: Moment(read.row.updated_ms),
+            forgotten_at: read.row.forgotten_ms.map(Moment),
         }
     }
 }

@@ -11,6 +11,7 @@ mod calls;
 mod client;
 mod extensions;
 mod filter;
+mod forget;
 mod health;
 mod idempotency;
 mod keys;
@@ -170,6 +171,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                     .route(put().to(leads::put))
                     .route(delete().to(leads::delete)),
             )
+            .service(at("/v1/leads/{id}/forget", "POST").route(post().to(forget::forget)))
             .service(at("/v1/leads/{id}/activity", "GET").route(get().to(leads::activity)))
             .service(at("/v1/keys", "GET, POST").route(get().to(keys::list)).route(post().to(keys::create)))
             .service(at("/v1/keys/{id}", "DELETE").route(delete().to(keys::revoke)))

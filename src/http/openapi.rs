@@ -5,6 +5,8 @@
 use super::{
     Problem, ProblemKind, account_health, accounts, audit, calls, extensions, health, keys, leads, notifications,
     problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
+    Problem, ProblemKind, account_health, accounts, audit, calls, extensions, forget, health, keys, leads, notifications,
+    problem::ProblemBody, quarantine, reports, stats, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ use utoipa::{
         calls::check, calls::end, calls::explain,
         sweeps::list_stuck, sweeps::sweep, sweeps::list,
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
+        forget::forget,
         keys::list, keys::create, keys::revoke,
         account_health::load,
         accounts::list, accounts::create, accounts::load, accounts::verify, accounts::set_access, accounts::rotate, accounts::delete_token,

@@ -2,8 +2,10 @@
 //!
 //! What a lead then *is* (its status, when it was contacted) is read together with its contacts: `store::leads::LeadRead`.
 
+mod forget;
 mod import;
 
+pub use forget::{Erased, Forget, Forgotten, Kept, forget};
 pub use import::{BadTable, Format, Imported, ROWS_MAX, RowError, import};
 
 use crate::{
@@ -52,6 +54,8 @@ words! {
         Updated = "lead.updated",
         /// It was deleted.
         Deleted = "lead.deleted",
+        /// The person was forgotten.
+        Forgotten = "lead.forgotten",
     }
 }
 
@@ -116,6 +120,7 @@ pub async fn create(tx: &mut Tx, write: &LeadWrite) -> Result<Done<LeadRead>, St
         last_contacted_ms: write.last_contacted_ms,
         created_ms: write.now_ms,
         updated_ms: write.now_ms,
+        forgotten_ms: None,
     };
     leads::insert(tx, &row).await?;
     Ok(Done { value: load(tx, &row.tenant, &row.id).await?, journal: vec![entry] })

@@ -104,7 +104,7 @@ columns!(delivery_columns of DeliveryRow {
 });
 
 columns!(delivery_key_columns of DeliveryKey { tenant text, provider_id text, account text, id text });
-pub(super) use delivery_key_columns;
+pub(super) use {delivery_columns, delivery_key_columns};
 
 /// The part of the claim that both databases share.
 macro_rules! claim {

@@ -85,6 +85,8 @@ columns!(expected_columns of ExpectedRow {
 columns!(candidate_columns of Candidate { tenant text, account text, provider_id text, to text, from text, now_ms int });
 columns!(match_columns of Match { tenant text, id text, matched text });
 
+pub(super) use expected_columns;
+
 statements! {
     INSERT = insert(expected_columns into "expected": "");
     LIST_OPEN = lookup(candidate_columns in "expected" as expected_columns:

@@ -26,6 +26,8 @@ pub struct LeadRow {
     pub last_contacted_ms: Option<i64>,
     pub created_ms: i64,
     pub updated_ms: i64,
+    /// When the person was forgotten; a name or number that is written later is a new one.
+    pub forgotten_ms: Option<i64>,
 }
 
 /// A lead with its active contacts.
@@ -176,7 +178,7 @@ fn deleted_meanwhile() -> StoreError {
 
 columns!(lead_columns of LeadRow {
     tenant text, id text, name text, phone text, phone_e164 text, status text, status_written_ms int,
-    last_contacted_ms int, created_ms int, updated_ms int
+    last_contacted_ms int, created_ms int, updated_ms int, forgotten_ms int
 });
 columns!(write_columns of LeadWrite {
     tenant text, id text, name text, phone text, phone_e164 text, status text, last_contacted_ms int, now_ms int
@@ -210,13 +212,15 @@ statements! {
     REPLACE = over(write_columns:
         "UPDATE lead SET name = k.name, phone = k.phone, phone_e164 = k.phone_e164, status = coalesce(k.status, lead.status),
             status_written_ms = CASE WHEN k.status IS NULL THEN lead.status_written_ms ELSE k.now_ms END,
-            last_contacted_ms = k.last_contacted_ms, updated_ms = k.now_ms FROM ",
+            last_contacted_ms = k.last_contacted_ms, updated_ms = k.now_ms,
+            forgotten_ms = CASE WHEN k.name IS NULL AND k.phone IS NULL THEN lead.forgotten_ms END FROM ",
         " WHERE lead.tenant = k.tenant AND lead.id = k.id");
     UPDATE = over(write_columns:
         "UPDATE lead SET name = coalesce(k.name, lead.name), phone = coalesce(k.phone, lead.phone),
             phone_e164 = CASE WHEN k.phone IS NULL THEN lead.phone_e164 ELSE k.phone_e164 END,
             status = coalesce(k.status, lead.status), updated_ms = k.now_ms,
-            last_contacted_ms = coalesce(k.last_contacted_ms, lead.last_contacted_ms) FROM ",
+            last_contacted_ms = coalesce(k.last_contacted_ms, lead.last_contacted_ms),
+            forgotten_ms = CASE WHEN k.name IS NULL AND k.phone IS NULL THEN lead.forgotten_ms END FROM ",
         " WHERE lead.tenant = k.tenant AND lead.id = k.id");
     DELETE = both("DELETE FROM lead WHERE tenant = $1 AND id = $2");
     FIND = both(read!(), " WHERE tenant = $1 AND id = $2");

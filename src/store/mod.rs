@@ -8,6 +8,7 @@ pub mod contacts;
 mod db;
 pub mod deliveries;
 pub mod due;
+pub mod erasure;
 mod error;
 pub mod expected;
 pub mod extensions;
@@ -44,6 +45,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("contacts", contacts::ALL),
     ("deliveries", deliveries::ALL),
     ("due", due::ALL),
+    ("erasure", erasure::ALL),
     ("expected", expected::ALL),
     ("extensions", extensions::ALL),
     ("follow_ups", follow_ups::ALL),

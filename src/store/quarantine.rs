@@ -205,6 +205,7 @@ columns!(quarantine_columns of QuarantineRow {
     times int, bytes int, body bytes
 });
 columns!(id_columns of QuarantineId { id text });
+pub(super) use quarantine_columns;
 
 /// Rows in the order in which they are worth keeping: how many and how many bytes are kept up to each of them. The
 /// places are given by what an account has up to the row, in rows for one bound and in bytes for the other, so that large

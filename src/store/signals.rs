@@ -100,6 +100,8 @@ columns!(signal_columns of SignalRow {
     tenant text, provider_id text, account text, identity text, said text, received_ms int, earlier int, delivery_id text
 });
 
+pub(super) use signal_columns;
+
 statements! {
     INSERT = insert(signal_columns into "signal":
         "ON CONFLICT (tenant, provider_id, account, identity)

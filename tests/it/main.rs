@@ -11,6 +11,7 @@ mod directory;
 mod docs;
 mod double;
 mod durability;
+mod forget;
 mod health;
 mod http;
 mod ingest;

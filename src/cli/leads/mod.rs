@@ -1,5 +1,6 @@
 //! `onhook leads`: the people the calls are about.
 
+mod forget;
 mod write;
 
 use super::{
@@ -25,6 +26,7 @@ pub enum Leads {
     Put(write::Put),
     Delete(write::Delete),
     Import(write::Import),
+    Forget(forget::Forget),
 }
 
 /// List leads by id
@@ -65,6 +67,7 @@ impl Leads {
             Self::Put(put) => put.run(&mut desk).await,
             Self::Delete(delete) => delete.run(&mut desk).await,
             Self::Import(import) => import.run(&mut desk).await,
+            Self::Forget(forget) => forget.run(&mut desk).await,
         }
     }
 }

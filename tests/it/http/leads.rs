@@ -35,6 +35,7 @@ async fn a_lead_is_created_once(gateway: Gateway) {
     let lead = json!({
         "id": "lead-42", "name": "Ann Example", "phone": "+1 (415) 555-0101", "phone_e164": "+14155550101", "status": "new",
         "last_contacted_at": null, "contact_count": 0, "created_at": now, "updated_at": now,
+        "forgotten_at": null,
     });
     assert_eq!(asked.body, lead);
     assert_eq!(gateway.get("/v1/leads/lead-42").await, lead);

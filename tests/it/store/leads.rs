@@ -34,6 +34,7 @@ fn lead(id: &str) -> LeadRow {
         last_contacted_ms: None,
         created_ms: 10,
         updated_ms: 10,
+        forgotten_ms: None,
     }
 }
 

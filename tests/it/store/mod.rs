@@ -6,6 +6,7 @@ mod calls;
 mod contacts;
 mod deliveries;
 mod due;
+mod erasure;
 mod errors;
 mod expected;
 mod extensions;

@@ -3,6 +3,7 @@
 pub mod canned;
 pub mod database;
 pub mod description;
+pub mod dump;
 pub mod gateway;
 pub mod stage;
 pub mod twilio;
