@@ -133,6 +133,8 @@ pub struct Call {
     pub ending_taken: bool,
     /// Whether the report of its end was lost on the way.
     pub ending_lost: bool,
+    /// Of which moments the callback never arrives.
+    pub loses: BTreeSet<Moment>,
     /// Which script it follows: what an older one still had in mind does not happen.
     pub(super) script: u32,
     /// Its own generator, so that what becomes of it does not depend on other calls.

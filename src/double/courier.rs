@@ -73,17 +73,28 @@ impl Courier {
         sent
     }
 
+    /// The same in steps: what is due within one is sent at its end, many requests at once. For many calls.
+    pub async fn turn_by(&self, clock: &ManualClock, until_ms: Millis, step_ms: Millis) {
+        while clock.now_ms() < until_ms {
+            clock.set(clock.now_ms().saturating_add(step_ms.max(1)).min(until_ms));
+            loop {
+                let due = self.double.with(|double| double.due(clock.now_ms()));
+                if due.is_empty() {
+                    break;
+                }
+                let mut under_way = JoinSet::new();
+                self.take_all(due, &mut under_way).await;
+                under_way.join_all().await;
+            }
+        }
+    }
+
     /// Sends whatever becomes due, many at once, until it is told to stop or, if asked to, nothing is left to do.
     pub async fn run(&self, idle: WhenIdle, stop: &CancellationToken) {
         let mut under_way = JoinSet::new();
         while !stop.is_cancelled() {
-            for webhook in self.double.with(|double| double.due(self.clock.now_ms())) {
-                while under_way.len() >= UNDER_WAY_MAX {
-                    under_way.join_next().await;
-                }
-                let courier = self.clone();
-                under_way.spawn(async move { courier.take(&webhook).await });
-            }
+            let due = self.double.with(|double| double.due(self.clock.now_ms()));
+            self.take_all(due, &mut under_way).await;
             while under_way.try_join_next().is_some() {}
             if idle == WhenIdle::Return && self.double.with(|double| double.is_idle()) {
                 return;
@@ -92,6 +103,17 @@ impl Courier {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    /// Begins to send all of them, as soon as few enough are under way.
+    async fn take_all(&self, due: Vec<Webhook>, under_way: &mut JoinSet<()>) {
+        for webhook in due {
+            while under_way.len() >= UNDER_WAY_MAX {
+                under_way.join_next().await;
+            }
+            let courier = self.clone();
+            under_way.spawn(async move { courier.take(&webhook).await });
         }
     }
 

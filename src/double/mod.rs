@@ -28,7 +28,7 @@ pub use call::{Call, Callback, Change, Moment};
 pub use fate::{Fate, Limits};
 pub use network::{Faults, Tally};
 pub use play::{Caller, Line};
-pub use rest::{Answer, Heard, Question};
+pub use rest::{Answer, Asked, Heard, Question};
 pub use shared::Shared;
 pub use webhook::{Purpose, Reply, Webhook};
 
@@ -39,7 +39,7 @@ use crate::domain::{
 use play::Session;
 use progress::Task;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// How a double behaves.
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +103,16 @@ pub struct Order {
     pub limits: Limits,
     /// What becomes of it. None: what [`Double::expect_fate`] said of the number, else [`Setup::fate`].
     pub fate: Option<Fate>,
+    /// Which of its callbacks never arrive, whatever the faults are.
+    pub loses: BTreeSet<Moment>,
 }
 
 impl Order {
     /// A call nobody is told of.
     pub fn new(account_sid: &str, from: &str, to: &str) -> Self {
         let (account_sid, to, from) = (account_sid.to_owned(), to.to_owned(), from.to_owned());
-        Self { account_sid, to, from, callback: None, twiml: None, limits: Limits::default(), fate: None }
+        let (limits, loses) = (Limits::default(), BTreeSet::new());
+        Self { account_sid, to, from, callback: None, twiml: None, limits, fate: None, loses }
     }
 
     /// All four moments are posted to `url`.
@@ -127,6 +130,12 @@ impl Order {
     /// This becomes of it.
     pub fn going(mut self, fate: Fate) -> Self {
         self.fate = Some(fate);
+        self
+    }
+
+    /// The callbacks of these moments are lost.
+    pub fn losing(mut self, moments: impl IntoIterator<Item = Moment>) -> Self {
+        self.loses.extend(moments);
         self
     }
 }
@@ -157,6 +166,8 @@ pub struct Double {
     queues: HashMap<String, Millis>,
     /// The latest requests.
     heard: VecDeque<Heard>,
+    /// How many there were.
+    questions: Asked,
     /// The second that is being counted, and how many requests it saw, by account.
     asked: HashMap<String, (Millis, u32)>,
     tally: Tally,
@@ -182,6 +193,7 @@ impl Double {
             open: HashMap::new(),
             queues: HashMap::new(),
             heard: VecDeque::new(),
+            questions: Asked::default(),
             asked: HashMap::new(),
             tally: Tally::default(),
         }
@@ -226,6 +238,7 @@ impl Double {
         let mut call = self.new_call(&order.account_sid, &order.from, &order.to, Direction::OutboundApi);
         call.callback = order.callback;
         call.twiml = order.twiml;
+        call.loses = order.loses;
         call.phone_number_sid = self.number_sid(&order.account_sid, &order.from);
         let fate = order.fate.unwrap_or_else(|| self.fate_of(&order.to, &mut call.rng));
         let script = fate::script(fate, now_ms, start_ms, order.limits, &mut call.rng);
@@ -238,6 +251,15 @@ impl Double {
         call.callback = order.callback;
         call.changes = changes;
         self.keep(call)
+    }
+
+    /// The same, with a sid that somebody else has told of it already.
+    pub fn add_call_as(&mut self, sid: &str, order: Order, changes: Vec<(Millis, Change)>) {
+        let mut call = self.new_call(&order.account_sid, &order.from, &order.to, Direction::OutboundApi);
+        sid.clone_into(&mut call.sid);
+        call.callback = order.callback;
+        call.changes = changes;
+        self.keep(call);
     }
 
     /// A call by its sid.
@@ -258,6 +280,11 @@ impl Double {
     /// The latest requests its REST API heard, oldest first; the names of their parameters, not the values.
     pub fn heard(&self) -> impl Iterator<Item = &Heard> {
         self.heard.iter()
+    }
+
+    /// How often its REST API was asked so far.
+    pub const fn asked(&self) -> Asked {
+        self.questions
     }
 
     /// What was sent so far.
@@ -297,6 +324,7 @@ impl Double {
             accepted: 0,
             ending_taken: false,
             ending_lost: false,
+            loses: BTreeSet::new(),
             script: 0,
             rng: StdRng::seed_from_u64(self.rng.next_u64()),
             held: Vec::new(),

@@ -34,6 +34,14 @@ pub struct Journey {
     pub met: Tally,
 }
 
+impl Journey {
+    /// The same, but it gets lost.
+    pub fn lost(self) -> Self {
+        let met = Tally { fired: self.met.fired, lost: 1, ..Tally::default() };
+        Self { lost: true, held: false, copy_after_ms: None, met, ..self }
+    }
+}
+
 /// What was sent and what became of it. In callbacks; a try is a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {

@@ -138,8 +138,8 @@ impl Double {
         let moment = change.moment();
         call.changes.push((at_ms, change));
         let told = call.callback.as_ref().is_some_and(|c| moment.is_some_and(|m| c.moments.contains(&m)));
-        if told && !(is_last && never_dialed) {
-            self.fire(call_sid, is_last, at_ms);
+        if let Some(moment) = moment.filter(|_| told && !(is_last && never_dialed)) {
+            self.fire(call_sid, moment, at_ms);
         }
         match moment {
             Some(Moment::Answered) => self.after_answer(call_sid, at_ms),
@@ -149,14 +149,16 @@ impl Double {
     }
 
     /// A moment is reported.
-    fn fire(&mut self, call_sid: &str, is_last: bool, at_ms: Millis) {
+    fn fire(&mut self, call_sid: &str, moment: Moment, at_ms: Millis) {
+        let is_last = moment == Moment::Completed;
         let faults = self.setup.faults;
         let Some(mut webhook) = self.progress_webhook(call_sid, at_ms) else { return };
         let Some(call) = self.call_mut(call_sid) else { return };
         call.fired += 1;
         // Who waits to be overtaken needs somebody who comes after.
         let more_to_come = call.callback.as_ref().is_some_and(|c| !is_last && c.moments.contains(&Moment::Completed));
-        let journey = faults.journey(more_to_come, &mut call.rng);
+        let drawn = faults.journey(more_to_come, &mut call.rng);
+        let journey = if call.loses.contains(&moment) { drawn.lost() } else { drawn };
         call.ending_lost |= is_last && journey.lost;
         webhook.due_ms = at_ms + journey.delay_ms;
         let overtaken = if journey.held { Vec::new() } else { std::mem::take(&mut call.held) };

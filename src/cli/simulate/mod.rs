@@ -1,7 +1,11 @@
 //! `onhook simulate`: a Twilio of our own places calls and reports them to a gateway over a bad network; then what the
 //! gateway says of each call is compared with what became of it.
 
+mod gateway;
+mod leads;
+mod outcome;
 mod pace;
+mod patience;
 mod verdict;
 
 use super::{
@@ -15,7 +19,7 @@ use crate::{
     clock::{Clock, SharedClock, SystemClock},
     domain::time::{DAY, Millis, SECOND},
     double::{
-        Account, Double, Faults, Order, Setup, Shared,
+        Account, Double, Faults, Limits, Order, Outage, Setup, Shared,
         courier::{Courier, WhenIdle},
         server,
     },
@@ -23,6 +27,9 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Args;
+use gateway::Gateway;
+use leads::{LEADS_MAX, Lead, Leads};
+use outcome::Outcome;
 use pace::FastClock;
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
@@ -35,19 +42,23 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use verdict::{Gateway, Verdict};
+use verdict::Known;
 
 /// Be a Twilio with a bad network, and see whether the gateway gets every call right
 ///
 /// Places calls that are answered, busy, not answered, …, posts their signed status callbacks to the gateway, of which
-/// some are lost, late, overtaken, doubled or slow, and then asks the gateway about each call. Exit code 5 if it says
-/// anything wrong of one, or holds one for live of which it was told the end. The same seed makes the same calls and
-/// the same faults; the identifiers of the calls are new in each run, unless the same salt is given, too.
+/// some are lost, late, overtaken, doubled or slow, and then asks the gateway about each call. With --listen the gateway
+/// can ask, too: it is given time to find out how the calls ended whose end was lost. Exit code 5 if it says anything
+/// wrong of a call or a lead, or holds a call for live of which it was told the end, or could have asked for it. The same
+/// seed makes the same calls and the same faults; the identifiers are new in each run, unless the same salt is given, too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   onhook simulate --to http://127.0.0.1:8080 --lose 5% --reorder 10% --duplicate 5% --late 5%
-  onhook simulate --to http://127.0.0.1:8080 --key-file key.txt --seed 7 --listen 127.0.0.1:4010")]
+  onhook simulate --to http://127.0.0.1:8080 --key-file key.txt --seed 7 --lose 10% --listen 127.0.0.1:4010
+
+  # The gateway asks where ONHOOK_TWILIO_API_BASE=http://127.0.0.1:4010 says; docs/simulate.md has it step by step
+  onhook simulate --to http://127.0.0.1:8080 --calls 2000 --lose 10% --leads 100 --listen 127.0.0.1:4010 --outage 30s")]
 pub struct Simulate {
     /// The gateway
     #[arg(long, value_name = "URL")]
@@ -82,12 +93,21 @@ pub struct Simulate {
     /// Makes the identifiers of the calls of this run its own; the same seed and salt repeat it exactly [default: drawn]
     #[arg(long, value_name = "TEXT")]
     salt: Option<String>,
-    /// A file with a key of the gateway's API, scope read [default: ONHOOK_API_KEY]
+    /// A file with a key of the gateway's API, scope read, with --leads also write [default: ONHOOK_API_KEY]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Answer Twilio's REST API for these calls there, while the simulation runs
+    /// Answer Twilio's REST API for these calls there: the gateway can ask for what it was not told
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// With --listen: how long the gateway is given, once all calls are over, to find out what it was not told
+    #[arg(long, value_name = "SPAN", default_value = "5m", value_parser = span)]
+    wait: Duration,
+    /// With --listen: in the middle of the simulation the REST API answers 503 for so long (of the gateway's time)
+    #[arg(long, value_name = "SPAN", requires = "listen", value_parser = span)]
+    outage: Option<Duration>,
+    /// Create so many leads for these calls in the gateway, and compare their contacts, too
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=LEADS_MAX))]
+    leads: u32,
     #[command(flatten)]
     identity: Identity,
 }
@@ -98,6 +118,7 @@ struct Stage {
     clock: SharedClock,
     gateway: Gateway,
     courier: Courier,
+    leads: Leads,
     drawn: Drawn,
 }
 
@@ -120,9 +141,10 @@ impl std::fmt::Display for Drawn {
 impl Drawn {
     /// Nothing for an empty text: the identifiers are those of the seed alone.
     fn salt(&self) -> u128 {
-        if self.salt.is_empty() {
-            return 0;
-        }
+        if self.salt.is_empty() { 0 } else { self.digest() }
+    }
+
+    fn digest(&self) -> u128 {
         let digest = Sha256::digest(self.salt.as_bytes());
         digest.iter().take(16).fold(0, |salt, byte| (salt << 8) | u128::from(*byte))
     }
@@ -131,8 +153,7 @@ impl Drawn {
 impl Simulate {
     /// Runs it to its verdict, or until it is told to stop.
     pub async fn run(self, out: Out, settings: Settings) -> Result<Exit> {
-        let stage = self.set_up(settings)?;
-        stage.gateway.check().await?;
+        let stage = self.set_up(settings).await?;
         let stop = CancellationToken::new();
         tokio::spawn(serve::cancel_when_told(stop.clone()));
         let api = match self.listen {
@@ -141,20 +162,25 @@ impl Simulate {
         };
         out.note(format!("{}: {} calls, told to {}", stage.drawn, self.calls, stage.gateway.base()));
         tokio::select! {
-            () = stage.courier.run(WhenIdle::Return, &stop) => {}
+            ((), ()) = async { tokio::join!(stage.courier.run(WhenIdle::Return, &stop), self.break_rest(&out, &stage)) } => {}
+            () = stop.cancelled() => {}
             () = show_progress(&out, &stage) => {}
         }
-        if let Some(api) = &api {
-            api.stop(false).await;
+        if api.is_some() {
+            patience::wait(&out, &stage, self.wait, &stop).await?;
         }
         if stop.is_cancelled() {
             let what = format!("the simulation was stopped, {}", progress(&stage));
             return Err(Stop::with(Exit::Failed, what, format!("{} repeats it", stage.drawn)));
         }
-        self.conclude(&out, &stage).await
+        let exit = self.conclude(&out, &stage).await?;
+        if let Some(api) = &api {
+            api.stop(false).await;
+        }
+        Ok(exit)
     }
 
-    fn set_up(&self, settings: Settings) -> Result<Stage> {
+    async fn set_up(&self, settings: Settings) -> Result<Stage> {
         let Settled { account, token, public_url, api_key } = self.identity.clone().settle(settings)?;
         let account = account.ok_or_else(|| {
             let next = "give --account, or set TWILIO_ACCOUNT_SID; the gateway must know it";
@@ -167,16 +193,23 @@ impl Simulate {
             return Err(Stop::with(Exit::Usage, what, format!("up to {SALT_BYTES_MAX} are allowed")));
         }
         let drawn = Drawn { seed, salt };
-        let clock: SharedClock = Arc::new(FastClock::new(SystemClock.now_ms(), self.span_ms()?, self.speed));
+        let span_ms = self.span_ms()?;
         let base = send::base(&self.to);
+        let gateway = Gateway::new(base.clone(), self.key(api_key)?)?;
+        gateway.check().await?;
+        let mut leads = Leads::create(self.leads, &drawn, &gateway).await?;
+        // From here on time passes.
+        let clock: SharedClock = Arc::new(FastClock::new(SystemClock.now_ms(), span_ms, self.speed));
         let public = send::base(public_url.as_ref().unwrap_or(&self.to));
-        let double = Shared::new(self.double(&drawn, &account, &token, &public, &clock));
+        let mut double = self.double(&drawn, &account, &token);
+        self.place(&mut double, &account, &public, clock.now_ms(), &mut leads);
+        let double = Shared::new(double);
         let courier = Courier::new(double.clone(), clock.clone()).context("set up an HTTP client")?.via(&public, &base);
-        Ok(Stage { double, clock, gateway: Gateway::new(base, self.key(api_key)?)?, courier, drawn })
+        Ok(Stage { double, clock, gateway, courier, leads, drawn })
     }
 
-    /// A Twilio with all calls placed, each at its time.
-    fn double(&self, drawn: &Drawn, account: &str, token: &SecretString, public: &str, clock: &SharedClock) -> Double {
+    /// A Twilio without calls.
+    fn double(&self, drawn: &Drawn, account: &str, token: &SecretString) -> Double {
         let faults = Faults {
             lost: self.lose,
             late: self.late,
@@ -188,16 +221,41 @@ impl Simulate {
         let setup = Setup { calls_per_second: QUEUE_PER_SECOND, faults, salt: drawn.salt(), ..Setup::default() };
         let mut double = Double::new(setup, drawn.seed);
         double.add_account(Account::new(account, token.expose_secret()));
-        let status = format!("{public}{STATUS_PATH}{OVERRIDES}");
-        let begin_ms = clock.now_ms();
+        double
+    }
+
+    /// Places all calls, each at its time.
+    fn place(&self, double: &mut Double, account: &str, public: &str, begin_ms: Millis, leads: &mut Leads) {
+        // Whether somebody was reached is known only if machines are told from people.
+        let limits = Limits { detect_machines: self.leads > 0, ..Limits::default() };
         for n in 0..self.calls {
             #[expect(clippy::cast_possible_truncation, reason = "less than `SPAN_MAX_MS`")]
             let after_ms = (f64::from(n) / self.rate * self.speed * 1_000.0) as Millis;
-            // Numbers for documentation; a hundred of them are all there are.
-            let to = format!("+141555501{:02}", 1 + n % 99);
-            double.place(Order::new(account, "+14155550100", &to).telling(status.as_str()), begin_ms + after_ms);
+            let (lead, to, query) = match leads.turn(n) {
+                Some((lead, Lead { phone, .. }, query)) => (Some(lead), phone.clone(), query),
+                // Numbers for documentation; an area has a hundred of them.
+                None => (None, format!("+141555501{:02}", 1 + n % 99), None),
+            };
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            let order = Order::new(account, "+14155550100", &to);
+            let order = order.telling(format!("{public}{STATUS_PATH}{query}{OVERRIDES}"));
+            let sid = double.place(Order { limits, ..order }, begin_ms + after_ms);
+            if let Some(lead) = lead {
+                leads.called(sid, lead);
+            }
         }
-        double
+    }
+
+    /// In the middle of the calls nobody can ask Twilio, for as long as was asked for.
+    async fn break_rest(&self, out: &Out, stage: &Stage) {
+        let Some(outage) = self.outage else { return };
+        let middle_s = f64::from(self.calls) / self.rate / 2.0;
+        tokio::time::sleep(Duration::from_secs_f64(middle_s)).await;
+        stage.double.with(|double| double.set_outage(Some(Outage::Status(503))));
+        out.note(format!("Twilio's REST API is out of order for {}", humantime::format_duration(outage)));
+        tokio::time::sleep(outage).await;
+        stage.double.with(|double| double.set_outage(None));
+        out.note("Twilio's REST API is in order again");
     }
 
     /// How long all of it takes in the time of the calls. It is told in the past, so that nothing in it is ahead of the
@@ -243,9 +301,13 @@ impl Simulate {
                         for (--public-url); its log says why";
             return Err(Stop::with(Exit::Refused, what, next));
         }
-        let verdict = Verdict::of(&stage.double, &stage.gateway).await?;
-        verdict.show(out, &stage.drawn, tally)?;
-        Ok(if verdict.passed() { Exit::Ok } else { Exit::Findings })
+        let could_ask = self.listen.is_some();
+        let calls = verdict::judge(Known::all(&stage.double, could_ask), &stage.gateway).await?;
+        let leads = stage.leads.judge(&calls, &stage.gateway).await?;
+        let asked = could_ask.then(|| stage.double.with(|double| double.asked()));
+        let outcome = Outcome { calls, leads, tally, asked };
+        outcome.show(out, &stage.drawn)?;
+        Ok(if outcome.passed() { Exit::Ok } else { Exit::Findings })
     }
 }
 
@@ -289,6 +351,13 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("write calls per second from {RATE_MIN} to {RATE_MAX}"))
 }
 
+fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).ok().filter(|span| *span <= SPAN_LONGEST);
+    span.ok_or_else(|| format!("{text:?} is no span: write a time such as 30s or 5m, up to 24h"))
+}
+
+/// How long one waits for the gateway, and how long Twilio is out of order, at most.
+const SPAN_LONGEST: Duration = Duration::from_hours(24);
 /// As many calls as one machine keeps in memory and asks about in reasonable time.
 const CALLS_MAX: i64 = 50_000;
 /// How long a salt is at most.

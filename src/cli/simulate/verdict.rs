@@ -1,37 +1,25 @@
 //! What the gateway says of each call, beside what became of it.
 
-use super::Drawn;
+use super::gateway::{Gateway, all};
 use crate::{
-    cli::{
-        exit::{Exit, Stop},
-        out::{Out, Tone},
-        send,
-    },
-    domain::state::Status,
-    double::{Call, Shared, Tally, call::Seen},
+    domain::state::{Resolution, Status},
+    double::{Call, Shared, call::Seen},
 };
-use anyhow::{Context, Result, bail};
-use reqwest::{Client, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
-use std::sync::Arc;
-use tokio::{sync::Semaphore, task::JoinSet};
-
-/// The gateway that is asked.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    client: Client,
-    base: String,
-    key: SecretString,
-}
+use anyhow::Result;
+use serde_json::Value;
 
 /// What there is to say about one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The gateway says what is true.
-    True,
-    /// It is live for the gateway, which was never told the end: that was lost.
+    True {
+        /// Its end was not told: the gateway asked for it.
+        repaired: bool,
+    },
+    /// It is live for the gateway, which was never told the end: that was lost, and nobody could be asked.
     EndingLost,
+    /// The same, but Twilio could be asked.
+    NotRepaired,
     /// The gateway knows nothing of it, and was told nothing: everything was lost, or Twilio reports nothing of such a
     /// call.
     Unheard,
@@ -41,56 +29,22 @@ pub enum Finding {
     Wrong(String),
 }
 
-/// What there is to say about all calls.
-#[derive(Debug)]
-pub struct Verdict(Vec<(String, Finding)>);
-
-impl Gateway {
-    /// `base` is its URL, `key` opens its API.
-    pub fn new(base: String, key: SecretString) -> Result<Self> {
-        Ok(Self { client: send::client()?, base, key })
-    }
-
-    /// Its URL.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// Fails if it cannot be reached, or does not take the key.
-    pub async fn check(&self) -> Result<()> {
-        let unreachable = |error: reqwest::Error| {
-            let what = format!("{} cannot be reached: {}", self.base, send::reason(&error));
-            Stop::with(Exit::Unavailable, what, "check --to, and that the gateway runs (`onhook healthcheck`)")
-        };
-        let response = self.ask("/v1/calls?limit=1").await.map_err(unreachable)?;
-        match response.status() {
-            status if status.is_success() => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let what = format!("{} does not take the key", self.base);
-                Err(Stop::with(
-                    Exit::Usage,
-                    what,
-                    "`onhook keys create --scopes read` makes one; give it by --key-file",
-                ))
-            }
-            status => bail!("ask {} for its calls: {status}", self.base),
-        }
-    }
-
-    async fn ask(&self, path: &str) -> Result<reqwest::Response, reqwest::Error> {
-        self.client.get(format!("{}{path}", self.base)).bearer_auth(self.key.expose_secret()).send().await
-    }
-
-    /// The call; nothing if there is none.
-    async fn find(&self, sid: &str) -> Result<Option<Value>> {
-        let response = self.ask(&format!("/v1/calls/{sid}")).await.with_context(|| format!("ask about {sid}"))?;
-        match response.status() {
-            status if status.is_success() => Ok(Some(response.json().await?)),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => bail!("ask about {sid}: {status}"),
-        }
-    }
+/// What the double knows of a call.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The call.
+    pub sid: String,
+    /// What became of it.
+    pub truth: Seen,
+    accepted: u32,
+    ending_lost: bool,
+    ending_taken: bool,
+    /// Whether the gateway could ask for what it was not told.
+    could_ask: bool,
 }
+
+/// A call and what there is to say about it.
+pub type Judged = (Known, Finding);
 
 impl Finding {
     /// Compares.
@@ -104,149 +58,86 @@ impl Finding {
                 Self::Unheard
             };
         };
-        let text = row.get("status").and_then(Value::as_str).unwrap_or_default();
+        let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
         let talk = row.get("talk_seconds").and_then(Value::as_i64).unwrap_or_default();
-        let Ok(status) = text.parse::<Status>() else { return Self::Wrong(format!("it says {text:?}")) };
+        let Ok(status) = text("status").parse::<Status>() else {
+            return Self::Wrong(format!("it says {:?}", text("status")));
+        };
         if row.get("ended_at").is_none_or(Value::is_null) {
             return match (known.ending_lost, known.ending_taken) {
+                (true, _) if known.could_ask => Self::NotRepaired,
                 (true, _) => Self::EndingLost,
                 (false, true) => Self::Live("it is live there, and its end was taken"),
                 (false, false) => Self::Live("it is live there: its end was sent, and never answered with 2xx"),
             };
         }
         if status == truth.status && talk == truth.seconds() {
-            return Self::True;
+            return Self::True { repaired: text("resolution") == Resolution::Reconciled.as_str() };
         }
         Self::Wrong(format!("it says {status}, {talk} s; true is {}, {} s", truth.status, truth.seconds()))
     }
 
-    const fn word(&self) -> &'static str {
+    /// In a word.
+    pub const fn word(&self) -> &'static str {
         match self {
-            Self::True => "true",
+            Self::True { .. } => "true",
             Self::EndingLost => "ending-lost",
+            Self::NotRepaired => "not-repaired",
             Self::Unheard => "unheard",
             Self::Live(_) => "live",
             Self::Wrong(_) => "wrong",
         }
     }
 
-    /// What is no fault of the network.
-    const fn blames_the_gateway(&self) -> bool {
+    /// In a line, where the word does not say all.
+    pub fn why(&self) -> &str {
         match self {
-            Self::True | Self::EndingLost | Self::Unheard => false,
-            Self::Live(_) | Self::Wrong(_) => true,
+            Self::True { .. } | Self::EndingLost | Self::Unheard => "",
+            Self::NotRepaired => "it is live there: its end was lost, and Twilio, when asked, could tell it",
+            Self::Live(why) => why,
+            Self::Wrong(why) => why,
         }
     }
-}
 
-/// What the double knows of a call.
-#[derive(Clone, Debug)]
-struct Known {
-    sid: String,
-    truth: Seen,
-    accepted: u32,
-    ending_lost: bool,
-    ending_taken: bool,
+    /// What is no fault of the network.
+    pub const fn blames_the_gateway(&self) -> bool {
+        match self {
+            Self::True { .. } | Self::EndingLost | Self::Unheard => false,
+            Self::NotRepaired | Self::Live(_) | Self::Wrong(_) => true,
+        }
+    }
 }
 
 impl Known {
-    fn of(call: &Call) -> Option<Self> {
+    fn of(call: &Call, could_ask: bool) -> Option<Self> {
         let Call { sid, accepted, ending_lost, ending_taken, .. } = call;
         let (accepted, ending_lost, ending_taken) = (*accepted, *ending_lost, *ending_taken);
-        Some(Self { sid: sid.clone(), truth: call.truth()?, accepted, ending_lost, ending_taken })
+        Some(Self { sid: sid.clone(), truth: call.truth()?, accepted, ending_lost, ending_taken, could_ask })
+    }
+
+    /// Every call, in the order in which they were placed. `could_ask`: the gateway could ask Twilio.
+    pub fn all(double: &Shared, could_ask: bool) -> Vec<Self> {
+        double.with(|double| double.calls().iter().filter_map(|call| Self::of(call, could_ask)).collect())
     }
 }
 
-impl Verdict {
-    /// Asks about every call.
-    pub async fn of(double: &Shared, gateway: &Gateway) -> Result<Self> {
-        let known: Vec<Known> = double.with(|double| double.calls().iter().filter_map(Known::of).collect());
-        let permits = Arc::new(Semaphore::new(ASKED_AT_ONCE));
-        let mut asking = JoinSet::new();
-        for known in known {
-            let permit = permits.clone().acquire_owned().await?;
-            let gateway = gateway.clone();
-            asking.spawn(async move {
-                let answer = gateway.find(&known.sid).await?;
-                drop(permit);
-                anyhow::Ok((known.sid.clone(), Finding::of(&known, answer.as_ref())))
-            });
+/// Asks about these calls.
+pub async fn judge(calls: Vec<Known>, gateway: &Gateway) -> Result<Vec<Judged>> {
+    let ask = |known: Known| {
+        let gateway = gateway.clone();
+        async move {
+            let answer = gateway.find(&known.sid).await?;
+            let finding = Finding::of(&known, answer.as_ref());
+            Ok((known, finding))
         }
-        let mut findings = Vec::new();
-        while let Some(finding) = asking.join_next().await {
-            findings.push(finding??);
-        }
-        findings.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Self(findings))
-    }
-
-    /// Whether nothing is the gateway's fault.
-    pub fn passed(&self) -> bool {
-        !self.0.iter().any(|(_, finding)| finding.blames_the_gateway())
-    }
-
-    fn count(&self, word: &str) -> usize {
-        self.0.iter().filter(|(_, finding)| finding.word() == word).count()
-    }
-
-    /// Prints it.
-    pub fn show(&self, out: &Out, drawn: &Drawn, tally: Tally) -> Result<()> {
-        let blamed: Vec<_> = self.0.iter().filter(|(_, finding)| finding.blames_the_gateway()).collect();
-        let why = |finding: &Finding| match finding {
-            Finding::Wrong(why) => why.clone(),
-            Finding::Live(why) => (*why).to_owned(),
-            Finding::True | Finding::EndingLost | Finding::Unheard => String::new(),
-        };
-        if out.is_json() {
-            let row = |(sid, finding): &&(String, Finding)| json!({ "call": sid, "finding": finding.word(), "why": why(finding) });
-            let calls = ["true", "ending-lost", "unheard", "live", "wrong"]
-                .map(|word| (word.replace('-', "_"), self.count(word)));
-            let calls: serde_json::Map<String, Value> = calls.into_iter().map(|(word, n)| (word, n.into())).collect();
-            return out.json(&json!({
-                "seed": drawn.seed, "salt": drawn.salt, "passed": self.passed(), "callbacks": tally, "calls": calls,
-                "findings": blamed.iter().take(SHOWN_MAX).map(row).collect::<Vec<_>>(),
-            }));
-        }
-        let Tally { sent, retried, lost, late, reordered, duplicated, slow, failed, .. } = tally;
-        out.line(format!(
-            "{sent} callbacks sent ({retried} of them again): {lost} lost, {late} late, {reordered} overtaken, \
-             {duplicated} doubled, {slow} slow; {failed} not taken by the gateway"
-        ))?;
-        for (sid, finding) in blamed.iter().take(SHOWN_MAX) {
-            out.line(out.paint(Tone::Bad, &format!("{sid}: {}", why(finding))))?;
-        }
-        let lines = [
-            ("true", "are true in the gateway"),
-            (
-                "ending-lost",
-                "are still live there, because their end was lost: only Twilio, when asked, can tell how they ended",
-            ),
-            ("unheard", "are unknown there: no callback of them arrived, or Twilio sends none for such a call"),
-            ("live", "are still live there, although their end was sent"),
-            ("wrong", "are wrong"),
-        ];
-        for (word, sentence) in lines {
-            let count = self.count(word);
-            if count > 0 || word == "wrong" {
-                out.line(format!("{count} of {} calls {sentence}", self.0.len()))?;
-            }
-        }
-        let (tone, sentence) = match self.passed() {
-            true => (Tone::Good, format!("nothing is wrong ({drawn})")),
-            false => (Tone::Bad, format!("the gateway is wrong; {drawn} repeats the same calls and faults")),
-        };
-        out.line(out.paint(tone, &sentence))
-    }
+    };
+    all(calls, ask).await
 }
-
-/// How many questions are under way at a time.
-const ASKED_AT_ONCE: usize = 8;
-/// How many wrong calls are shown.
-const SHOWN_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn known(ending_lost: bool, accepted: u32) -> Known {
         let truth = Seen {
@@ -259,7 +150,8 @@ mod tests {
             answered_by: None,
             sip: Some(200),
         };
-        Known { sid: "CA1".to_owned(), truth, accepted, ending_lost, ending_taken: !ending_lost }
+        let (sid, ending_taken, could_ask) = ("CA1".to_owned(), !ending_lost, false);
+        Known { sid, truth, accepted, ending_lost, ending_taken, could_ask }
     }
 
     #[test]
@@ -273,17 +165,26 @@ mod tests {
         assert_eq!(find(known(false, 4), Some(&row("busy", 0))), "wrong");
         assert_eq!(find(known(true, 3), Some(&row("failed", 0))), "wrong");
         assert_eq!(find(known(true, 3), Some(&live)), "ending-lost");
+        let could_ask = |known: Known| Known { could_ask: true, ..known };
+        assert_eq!(find(could_ask(known(true, 3)), Some(&live)), "not-repaired");
+        assert_eq!(find(could_ask(known(false, 4)), Some(&live)), "live");
         assert_eq!(find(known(false, 4), Some(&live)), "live");
         assert_eq!(find(known(false, 0), None), "unheard");
         assert_eq!(find(known(true, 1), None), "wrong");
     }
 
     #[test]
+    fn what_was_asked_for_is_told_from_what_was_told() {
+        let row = |resolution: &str| json!({ "status": "completed", "talk_seconds": 17, "ended_at": "2026", "resolution": resolution });
+        assert_eq!(Finding::of(&known(true, 3), Some(&row("reconciled"))), Finding::True { repaired: true });
+        assert_eq!(Finding::of(&known(false, 3), Some(&row("told"))), Finding::True { repaired: false });
+    }
+
+    #[test]
     fn the_network_is_not_the_gateways_fault() {
-        let verdict =
-            |findings: &[Finding]| Verdict(findings.iter().map(|f| (String::new(), f.clone())).collect()).passed();
-        assert!(verdict(&[Finding::True, Finding::EndingLost, Finding::Unheard]));
-        assert!(!verdict(&[Finding::True, Finding::Live("")]));
-        assert!(!verdict(&[Finding::Wrong(String::new())]));
+        let fine = [Finding::True { repaired: false }, Finding::EndingLost, Finding::Unheard];
+        assert!(!fine.iter().any(Finding::blames_the_gateway));
+        let blamed = [Finding::Live(""), Finding::NotRepaired, Finding::Wrong(String::new())];
+        assert!(blamed.iter().all(Finding::blames_the_gateway));
     }
 }

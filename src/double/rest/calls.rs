@@ -1,6 +1,6 @@
 //! Calls over REST: placed, shown, listed, ended.
 
-use super::{Answer, Asked, Refusal, page::Paging, view};
+use super::{Answer, Known, Refusal, page::Paging, view};
 use crate::{
     domain::{
         phone::E164,
@@ -17,7 +17,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 impl Double {
-    pub(super) fn create_call(&mut self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    pub(super) fn create_call(&mut self, asked: &Known<'_>) -> Result<Answer, Refusal> {
         let mut order = self.order(asked)?;
         order.callback = match asked.form.first("ApplicationSid") {
             None => callback(&asked.form)?,
@@ -34,7 +34,7 @@ impl Double {
         Ok(answer)
     }
 
-    fn order(&self, asked: &Asked<'_>) -> Result<Order, Refusal> {
+    fn order(&self, asked: &Known<'_>) -> Result<Order, Refusal> {
         let form = &asked.form;
         let given = |name: &str| form.first(name).filter(|text| !text.trim().is_empty());
         let to = given("To").ok_or_else(Refusal::no_to)?;
@@ -68,13 +68,13 @@ impl Double {
         Ok(Order { limits, twiml, ..Order::new(&asked.account.sid, &from, &to) })
     }
 
-    pub(super) fn load_call(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
+    pub(super) fn load_call(&self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {
         let call = self.visible(asked, sid)?;
         let seen = self.seen(call, asked.now_ms).ok_or_else(|| Refusal::not_found(asked.path))?;
         Ok(Answer::ok(view::call(call, &seen)))
     }
 
-    pub(super) fn list_calls(&self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    pub(super) fn list_calls(&self, asked: &Known<'_>) -> Result<Answer, Refusal> {
         let filter = Filter::of(&asked.query)?;
         // Newest first.
         let calls = self.calls.iter().rev().filter(|call| call.account_sid == asked.account.sid);
@@ -84,7 +84,7 @@ impl Double {
         Paging::of(asked)?.answer("calls", &rows, |(call, seen)| view::call(call, seen))
     }
 
-    pub(super) fn update_call(&mut self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
+    pub(super) fn update_call(&mut self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {
         let call = self.visible(asked, sid)?;
         let status = call.status();
         if call.is_over() {
@@ -109,7 +109,7 @@ impl Double {
     }
 
     /// A call of the account, if REST knows of it already.
-    pub(super) fn visible(&self, asked: &Asked<'_>, sid: &str) -> Result<&Call, Refusal> {
+    pub(super) fn visible(&self, asked: &Known<'_>, sid: &str) -> Result<&Call, Refusal> {
         let call = self.call(sid).filter(|call| call.account_sid == asked.account.sid);
         call.ok_or_else(|| Refusal::not_found(asked.path))
     }
@@ -126,7 +126,7 @@ impl Double {
     }
 
     /// Requests of the API are among the `Events.json` of their call.
-    fn note(&mut self, sid: &str, asked: &Asked<'_>, answer: &Answer) {
+    fn note(&mut self, sid: &str, asked: &Known<'_>, answer: &Answer) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let exchange = Exchange {
             method: "POST",

@@ -57,8 +57,17 @@ pub struct Heard {
     pub form: Vec<String>,
 }
 
+/// How often the API was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Asked {
+    /// Requests.
+    pub requests: u64,
+    /// Those of them that came while it was out of order.
+    pub out_of_order: u64,
+}
+
 /// A request whose sender is known.
-struct Asked<'a> {
+struct Known<'a> {
     account: Account,
     path: &'a str,
     query: Form,
@@ -71,6 +80,8 @@ impl Double {
     pub fn ask(&mut self, question: &Question<'_>, now_ms: Millis) -> Option<Answer> {
         self.advance(now_ms);
         self.hear(question);
+        self.questions.requests += 1;
+        self.questions.out_of_order += u64::from(self.outage.is_some());
         match self.outage {
             Some(Outage::Silence) => return None,
             Some(Outage::Status(status)) => return Some(Refusal::of_outage(status).into()),
@@ -104,11 +115,11 @@ impl Double {
         self.count(&account.sid, now_ms)?;
         let parse = |bytes: &[u8]| Form::parse(bytes).map_err(|_| Refusal::bad("the form has too many parameters"));
         let (query, form) = (parse(question.query.as_bytes())?, parse(question.body)?);
-        let asked = Asked { account, path: question.path, query, form, now_ms };
+        let asked = Known { account, path: question.path, query, form, now_ms };
         self.route(question.method, path.get(1..).unwrap_or_default(), &asked)
     }
 
-    fn route(&mut self, method: &str, below: &[&str], asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    fn route(&mut self, method: &str, below: &[&str], asked: &Known<'_>) -> Result<Answer, Refusal> {
         let Some(below) = Self::without_suffix(below) else {
             return match (method, asked.path.ends_with(".json")) {
                 ("GET", true) => Ok(Answer::ok(view::account(&asked.account))),
@@ -168,7 +179,7 @@ impl Double {
         if over { Err(Refusal::too_many()) } else { Ok(()) }
     }
 
-    fn list_exchanges(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
+    fn list_exchanges(&self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {
         let call = self.visible(asked, sid)?;
         let ended_ms = call.seen(asked.now_ms).and_then(|seen| seen.ended_ms);
         let shown = ended_ms.is_some_and(|at_ms| asked.now_ms - at_ms >= EXCHANGES_AFTER_MS);
@@ -177,7 +188,7 @@ impl Double {
         Paging::of(asked)?.answer("events", &rows, |row| view::exchange(row))
     }
 
-    fn list_numbers(&self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    fn list_numbers(&self, asked: &Known<'_>) -> Result<Answer, Refusal> {
         let wanted = |name: &str, value: &str| asked.query.first(name).is_none_or(|wanted| wanted == value);
         let numbers = self.numbers.iter().filter(|n| n.account_sid == asked.account.sid);
         let numbers = numbers.filter(|n| wanted("PhoneNumber", &n.phone_number));
@@ -186,12 +197,12 @@ impl Double {
         Paging::of(asked)?.answer("incoming_phone_numbers", &rows, |n| view::number(n, &asked.account))
     }
 
-    fn load_number(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
+    fn load_number(&self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {
         let number = self.numbers.iter().find(|n| n.account_sid == asked.account.sid && n.sid == sid);
         number.map(|n| Answer::ok(view::number(n, &asked.account))).ok_or_else(|| Refusal::not_found(asked.path))
     }
 
-    fn list_applications(&self, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    fn list_applications(&self, asked: &Known<'_>) -> Result<Answer, Refusal> {
         let wanted = asked.query.first("FriendlyName");
         let applications = self.applications.iter().filter(|a| a.account_sid == asked.account.sid);
         let applications = applications.filter(|a| wanted.as_ref().is_none_or(|wanted| *wanted == a.friendly_name));
@@ -199,7 +210,7 @@ impl Double {
         Paging::of(asked)?.answer("applications", &rows, |a| view::application(a, &asked.account))
     }
 
-    fn load_application(&self, asked: &Asked<'_>, sid: &str) -> Result<Answer, Refusal> {
+    fn load_application(&self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {
         let application = self.applications.iter().find(|a| a.account_sid == asked.account.sid && a.sid == sid);
         let found = application.ok_or_else(|| Refusal::not_found(asked.path))?;
         Ok(Answer::ok(view::application(found, &asked.account)))

@@ -1,6 +1,6 @@
 //! Pages of a list: relative `next_page_uri`, to be followed word for word.
 
-use super::{Answer, Asked, Refusal};
+use super::{Answer, Known, Refusal};
 use crate::twilio::form::Form;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub struct Paging<'a> {
 
 impl<'a> Paging<'a> {
     /// Reads `PageSize`, `Page` and `PageToken`. More than 1,000 rows are not given at once.
-    pub fn of(asked: &'a Asked<'_>) -> Result<Self, Refusal> {
+    pub fn of(asked: &'a Known<'_>) -> Result<Self, Refusal> {
         let number = |name: &str, usual: usize| match asked.query.first(name) {
             None => Ok(usual),
             Some(text) => text.parse().map_err(|_| Refusal::bad(name)),

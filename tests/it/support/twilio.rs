@@ -101,6 +101,11 @@ impl Twilio {
         self.courier.turn(&self.clock, self.now_ms() + by_ms).await
     }
 
+    /// The same for many calls: in steps, and what is due within one is sent at its end, many requests at once.
+    pub async fn pass_by(&self, by_ms: i64, step_ms: i64) {
+        self.courier.turn_by(&self.clock, self.now_ms() + by_ms, step_ms).await;
+    }
+
     /// Every request it heard had parameters that exist. Twilio ignores others silently.
     #[track_caller]
     pub fn was_asked_well(&self) {

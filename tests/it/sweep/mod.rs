@@ -11,3 +11,4 @@ mod random;
 mod repair;
 mod scene;
 mod unknown;
+mod simulation;
