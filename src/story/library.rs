@@ -41,5 +41,6 @@ const STORIES: &[(&str, &str)] = stories![
     "two-endings",
     "a-day-late",
     "told-twice",
+    "lost-completion",
     "lost-and-reported",
 ];

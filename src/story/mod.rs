@@ -8,10 +8,12 @@ pub mod disorder;
 pub mod expected;
 mod format;
 mod library;
+mod truth;
 mod wrap;
 
 pub use format::{Lead, Offset, Story, When};
 pub use library::embedded;
+pub use truth::Truth;
 
 use crate::{
     domain::time::{self, Millis, SECOND},
@@ -133,9 +135,14 @@ impl Story {
         Some(if salt.is_empty() { id.clone() } else { format!("{id}-{salt}") })
     }
 
-    /// How long the story takes. A playing that starts this long ago lies wholly in the past.
+    /// How long the story takes, with what nobody told of it. A playing that starts this long ago lies wholly in the past.
     pub fn length_ms(&self) -> Millis {
-        self.deliveries.iter().map(|d| d.arrives.unwrap_or(d.at).0.max(d.at.0)).max().unwrap_or_default()
+        let deliveries = self.deliveries.iter().map(|d| d.arrives.unwrap_or(d.at).0.max(d.at.0));
+        let ends = self.repaired.iter().flat_map(|repaired| &repaired.calls).filter_map(|call| match call.ended_at {
+            Some(When::Told(at)) => Some(at.0),
+            Some(When::Received) | None => None,
+        });
+        deliveries.chain(ends).max().unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gateway of the demonstration: on a temporary database, with a Twilio account of its own, and deaf to the
 //! settings of this machine.
 
+use super::twilio::Twilio;
 use crate::{
     app::App,
     cli::{
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub key: String,
     /// The token that webhooks are signed with.
     pub token: SecretString,
+    /// Whom it asks about its calls.
+    pub twilio: Twilio,
     /// Where its database is; removed with the value.
     pub folder: Folder,
 }
@@ -38,12 +41,18 @@ impl Gateway {
         let mut rng = system_rng();
         let folder = Folder::make(&mut rng)?;
         let token = SecretString::from(format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64()));
+        let twilio = Twilio::start(&token)?;
         let database = folder.0.join("demo.db");
         let flags = [
             ("database_url", format!("sqlite://{}", encoded(&database))),
             ("listen", "127.0.0.1:0".to_owned()),
             ("twilio.account_sid", ACCOUNT_SID.to_owned()),
             ("twilio.auth_token", token.expose_secret().to_owned()),
+            ("twilio.api_base", twilio.base().to_owned()),
+            // What is lost is missed at once: nobody watches for a minute.
+            ("sweep.interval", "1s".to_owned()),
+            ("sweep.check_after.ringing", "3s".to_owned()),
+            ("sweep.check_after.answered", "3s".to_owned()),
             ("log", "error".to_owned()),
         ];
         let flags = flags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -52,7 +61,7 @@ impl Gateway {
         let app = App::build(config, Arc::new(SystemClock), StdRng::from_rng(&mut rng)).await?;
         let key = app.first_key().map(|key| key.expose_secret().to_owned());
         let key = key.ok_or_else(|| Stop::with(Exit::Failed, "the new database has a key already", ""))?;
-        Ok(Self { app, key, token, folder })
+        Ok(Self { app, key, token, twilio, folder })
     }
 }
 

@@ -4,6 +4,8 @@ mod api;
 mod compare;
 mod gateway;
 mod played;
+mod repaired;
+mod twilio;
 
 use super::{
     exit::Exit,
@@ -13,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     clock::{Clock, SystemClock},
-    domain::time::rfc3339,
+    domain::time::{Millis, rfc3339},
     story::{self, Play, Story},
 };
 use anyhow::Result;
@@ -22,14 +24,17 @@ use clap::Args;
 use compare::Told;
 use gateway::{ACCOUNT_SID, Gateway};
 use played::Played;
+use repaired::{Lost, Repaired};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use twilio::Twilio;
 
 /// See it work: real signed webhooks against a gateway of its own, with nothing set up
 ///
 /// Plays every built-in story (answered, busy, no answer, out of order, duplicated, …) at a gateway on a temporary
-/// database, compares what came of each with what should, and keeps the gateway running to try things on.
+/// database, compares what came of each with what should, lets the gateway ask Twilio (a double of it) what became of
+/// calls whose end was lost, and keeps the gateway running to try things on.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -50,7 +55,7 @@ impl Demo {
     pub async fn run(self, out: Out) -> Result<Exit> {
         let stories = story::embedded()?;
         let gateway = Gateway::build().await?;
-        let Gateway { app, key, token, folder: _folder } = gateway;
+        let Gateway { app, key, token, twilio, folder: _folder } = gateway;
         let base = serve::base_url(app.address());
         let api = Api::new(&base, &key, token.clone())?;
         let stop = CancellationToken::new();
@@ -59,7 +64,7 @@ impl Demo {
         tokio::pin!(serving);
         let passed = tokio::select! {
             ended = &mut serving => return ended.map(|()| Exit::Failed).map_err(Into::into),
-            passed = self.tell(&out, &api, &stories, &token) => passed?,
+            passed = self.tell(&out, &api, &stories, (&twilio, &token)) => passed?,
         };
         if self.exit {
             stop.cancel();
@@ -71,32 +76,46 @@ impl Demo {
     }
 
     /// Plays every story and shows what came of it; `true` if all ended as expected.
-    async fn tell(&self, out: &Out, api: &Api, stories: &[Story], token: &SecretString) -> Result<bool> {
+    async fn tell(
+        &self,
+        out: &Out,
+        api: &Api,
+        stories: &[Story],
+        (twilio, token): (&Twilio, &SecretString),
+    ) -> Result<bool> {
         let heading = format!("{} stories, played at {} as signed webhooks", stories.len(), api.base());
         let table = Lines::of(stories);
         if !out.is_json() {
             out.line(out.paint(Tone::Strong, &heading))?;
             out.line(out.paint(Tone::Faint, &table.line(" ", "STORY", "EXPECTED", "CAME OUT AS")))?;
         }
-        let mut told = Vec::new();
+        let (mut told, mut lost) = (Vec::new(), Vec::new());
         for story in stories {
-            let outcome = self.play(api, story).await?;
+            let start_ms = SystemClock.now_ms() - story.length_ms();
+            let outcome = self.play(api, story, play(start_ms), twilio).await?;
             if !out.is_json() {
                 outcome.show(out, &table)?;
             }
-            told.push(outcome);
+            lost.extend(Lost::of(story, start_ms, &outcome.actual));
+            told.push((outcome, start_ms));
         }
+        // Only now: what is asked for is not yet known when the stories are compared.
+        told.iter().zip(stories).for_each(|((_, start_ms), story)| twilio.end(story, play(*start_ms)));
+        let repaired = repaired::watch(out, api, &lost, &table).await?;
         let played = Played::play(api, token).await?;
         if !out.is_json() {
             played.show(out)?;
         }
-        let passed = told.iter().all(Told::passed) && played.passed();
+        let told: Vec<Told> = told.into_iter().map(|(told, _)| told).collect();
+        let passed = told.iter().all(Told::passed) && repaired.iter().all(Repaired::passed) && played.passed();
         let (calls, leads) = (api.list("/v1/calls").await?, api.list("/v1/leads").await?);
         if out.is_json() {
             let stories: Vec<Value> = told.iter().map(Told::json).collect();
+            let repaired: Vec<Value> = repaired.iter().map(Repaired::json).collect();
             let conversation = played.json();
             out.json(&json!({
-                "passed": passed, "stories": stories, "conversation": conversation, "calls": calls, "leads": leads,
+                "passed": passed, "stories": stories, "repaired": repaired, "conversation": conversation,
+                "calls": calls, "leads": leads,
             }))?;
         } else {
             show_rows(out, &calls, &leads)?;
@@ -108,22 +127,26 @@ impl Demo {
     }
 
     /// Plays one story and looks at what came of it.
-    async fn play(&self, api: &Api, story: &Story) -> Result<Told> {
-        let start_ms = SystemClock.now_ms() - story.length_ms();
-        let play = Play { start_ms, account_sid: ACCOUNT_SID, salt: "" };
+    async fn play(&self, api: &Api, story: &Story, play: Play<'_>, twilio: &Twilio) -> Result<Told> {
+        twilio.begin(story, play);
         if let Some(lead) = &story.lead {
             api.put_lead(lead).await?;
         }
-        let mut told = Told::expect(story, play);
+        let mut told = Told::expect(story, &story.expected, play);
         let mut at_ms = 0;
         for request in story.requests(play) {
             replay::pause(request.after_ms - at_ms, self.speed).await;
             at_ms = request.after_ms;
             told.answered(&request, api.send(&request).await?);
         }
-        told.compare(api, story, play).await?;
+        told.compare(api, story, &story.expected, play).await?;
         Ok(told)
     }
+}
+
+/// The stories are told once: their identifiers need no salt.
+const fn play(start_ms: Millis) -> Play<'static> {
+    Play { start_ms, account_sid: ACCOUNT_SID, salt: "" }
 }
 
 /// The table of stories, of which each line is printed as soon as it is known.
@@ -134,9 +157,8 @@ struct Lines {
 
 impl Lines {
     fn of(stories: &[Story]) -> Self {
-        let play = Play { start_ms: 0, account_sid: ACCOUNT_SID, salt: "" };
         let widest = |width: &dyn Fn(&Story) -> usize| stories.iter().map(width).max().unwrap_or_default();
-        let expected = |story: &Story| Told::expect(story, play).expected.chars().count();
+        let expected = |story: &Story| Told::expect(story, &story.expected, play(0)).expected.chars().count();
         Self { story: widest(&|story| story.name.len()), expected: widest(&expected) }
     }
 

@@ -1,14 +1,17 @@
 //! The gateway of a simulation, asked over its own API.
 
-use crate::cli::{
-    exit::{Exit, Stop},
-    send,
+use crate::{
+    cli::{
+        exit::{Exit, Stop},
+        send,
+    },
+    domain::time::{Millis, rfc3339},
 };
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use std::sync::Arc;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// The gateway that is asked.
@@ -61,6 +64,19 @@ impl Gateway {
             status => bail!("ask about {sid}: {status}"),
         }
     }
+    /// Lets the gateway look for calls since then of which nobody told it. Answers why it does not, if it does not.
+    pub async fn backfill(&self, since_ms: Millis) -> Result<Option<String>> {
+        let posted = self.client.post(format!("{}/v1/backfills", self.base)).bearer_auth(self.key.expose_secret());
+        let posted = posted.json(&json!({ "since": rfc3339(since_ms) })).timeout(BACKFILLED_WITHIN);
+        let response = posted.send().await.context("ask for a backfill")?;
+        Ok(match response.status() {
+            status if status.is_success() => None,
+            StatusCode::FORBIDDEN => Some("the key has no scope write".to_owned()),
+            StatusCode::NOT_FOUND => Some("it does not know POST /v1/backfills".to_owned()),
+            status => Some(status.to_string()),
+        })
+    }
+
     /// The lead; nothing if there is none.
     pub async fn find_lead(&self, id: &str) -> Result<Option<Value>> {
         let response = self.ask(&format!("/v1/leads/{id}")).await.with_context(|| format!("ask about lead {id}"))?;
@@ -129,3 +145,5 @@ where
 
 /// How many questions are under way at a time.
 const ASKED_AT_ONCE: usize = 8;
+/// A backfill lists every call of the simulation.
+const BACKFILLED_WITHIN: Duration = Duration::from_secs(120);

@@ -166,7 +166,7 @@ impl Simulate {
             () = stop.cancelled() => {}
             () = show_progress(&out, &stage) => {}
         }
-        if api.is_some() {
+        if api.is_some() && !self.wait.is_zero() {
             patience::wait(&out, &stage, self.wait, &stop).await?;
         }
         if stop.is_cancelled() {

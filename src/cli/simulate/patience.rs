@@ -7,6 +7,7 @@ use super::{
 use crate::{
     cli::out::{Out, Tone},
     clock::Stopwatch,
+    domain::time::MINUTE,
     double::Asked,
 };
 use anyhow::Result;
@@ -23,7 +24,10 @@ pub async fn wait(out: &Out, stage: &Stage, most: Duration, stop: &CancellationT
         let is_open = |finding: &Finding| !matches!(finding, Finding::True { .. } | Finding::Unheard);
         left = judged.into_iter().filter(|(_, finding)| is_open(finding)).map(|(known, _)| known).collect();
         let over_s = most.as_secs_f64() - watch.seconds();
-        if left.is_empty() || over_s <= 0.0 {
+        if left.is_empty() {
+            return look_for_unheard(out, stage).await;
+        }
+        if over_s <= 0.0 {
             break;
         }
         if !out.is_json() && watch.seconds() >= told_s {
@@ -40,6 +44,26 @@ pub async fn wait(out: &Out, stage: &Stage, most: Duration, stop: &CancellationT
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+    Ok(())
+}
+
+/// Has the gateway look for calls of which no callback arrived. Not before it has found out by itself what it could: that
+/// would give it the other endings, too.
+async fn look_for_unheard(out: &Out, stage: &Stage) -> Result<()> {
+    let all = Known::all(&stage.double, true);
+    let begin_ms = all.iter().map(|known| known.truth.created_ms).min().unwrap_or_default();
+    let judged = verdict::judge(all, &stage.gateway).await?;
+    let unheard = judged.iter().filter(|(_, finding)| *finding == Finding::Unheard).count();
+    if unheard == 0 {
+        return Ok(());
+    }
+    let sentence = match stage.gateway.backfill(begin_ms - MINUTE).await? {
+        None => format!("the gateway has looked for {unheard} calls of which no callback arrived"),
+        Some(why) => {
+            format!("the gateway cannot be made to look for {unheard} calls of which no callback arrived: {why}")
+        }
+    };
+    out.note(sentence);
     Ok(())
 }
 

@@ -177,7 +177,7 @@ mod tests {
     fn what_was_asked_for_is_told_from_what_was_told() {
         let row = |resolution: &str| json!({ "status": "completed", "talk_seconds": 17, "ended_at": "2026", "resolution": resolution });
         assert_eq!(Finding::of(&known(true, 3), Some(&row("reconciled"))), Finding::True { repaired: true });
-        assert_eq!(Finding::of(&known(false, 3), Some(&row("told"))), Finding::True { repaired: false });
+        assert_eq!(Finding::of(&known(false, 3), Some(&row("callback"))), Finding::True { repaired: false });
     }
 
     #[test]

@@ -27,6 +27,13 @@ fn every_story_ends_as_expected_and_nothing_is_left_behind() {
     }
     let (_, conversation) = shown.split_once("✓ client:ann called in from a browser").expect(&shown);
     assert!(conversation.contains("one conversation of 2 legs") && conversation.contains("└ CA"), "{shown}");
+    let (_, repaired) = shown.split_once("2 of these calls are over, and nobody told the gateway").expect(&shown);
+    for name in ["lost-completion", "lost-and-reported"] {
+        let line = repaired.lines().find(|line| line.starts_with(&format!("✓ {name} "))).expect(&shown);
+        let (was, came) = line.split_once("in-progress → lead new").expect(line);
+        assert!(was.contains(name) && came.contains("completed") && came.contains("lead contacted, reconciled after"));
+    }
+    assert!(repaired.contains("Twilio was asked, because the callback never came"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colours unless on a terminal");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
@@ -40,6 +47,12 @@ fn programs_get_json() {
     assert!(contacted >= 8, "{shown}");
     let stories = shown["stories"].as_array().unwrap();
     assert!(stories.iter().all(|s| s["passed"] == true && s["expected"] == s["actual"]), "{shown}");
+    let repaired = shown["repaired"].as_array().unwrap();
+    assert_eq!(repaired.len(), 2, "{shown}");
+    for story in repaired {
+        assert_eq!((&story["passed"], &story["resolution"]), (&true.into(), &"reconciled".into()), "{story}");
+        assert!(story["was"] == "in-progress → lead new" && story["expected"] == story["actual"], "{story}");
+    }
     let conversation = &shown["conversation"];
     let legs = conversation["legs"].as_array().unwrap();
     assert_eq!((&conversation["passed"], legs.len()), (&true.into(), 2), "{conversation}");

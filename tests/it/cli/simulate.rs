@@ -6,7 +6,8 @@ use crate::support::{
     gateway::{ACCOUNT, Gateway, KEY, PUBLIC_URL, TOKEN},
 };
 use onhook::clock::{Clock, ManualClock, SystemClock};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 /// The environment of who plays Twilio for this gateway.
 fn shell() -> Shell {
@@ -85,6 +86,72 @@ async fn what_the_gateway_gets_wrong_is_found(at: TestDatabase) {
     assert!(text.stdout.contains("it says completed, 3 s; true is busy, 0 s"), "{}", text.stdout);
 }
 
+on_both!(what_was_lost_is_asked_for, what_could_be_asked_for_and_was_not_is_found);
+
+/// A gateway that asks on this port, every moment, by a clock that goes with the machine's.
+async fn asking_gateway(place: &Place, port: u16) -> (Gateway, AbortOnDropHandle<()>) {
+    let clock = ManualClock::new(SystemClock.now_ms());
+    let shown = clock.clone();
+    let hands = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            shown.set(SystemClock.now_ms());
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }));
+    let base = format!("http://127.0.0.1:{port}");
+    let settings = [
+        ("ONHOOK_TWILIO_API_BASE", base.as_str()),
+        ("ONHOOK_SWEEP_INTERVAL", "200ms"),
+        ("ONHOOK_SWEEP_CHECK_AFTER_RINGING", "1s"),
+        ("ONHOOK_SWEEP_CHECK_AFTER_ANSWERED", "1s"),
+    ];
+    (Gateway::with_clock(place, &settings, clock).await, hands)
+}
+
+async fn what_was_lost_is_asked_for(at: TestDatabase) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (gateway, _hands) = asking_gateway(&at.place, port).await;
+    let listen = format!("127.0.0.1:{port}");
+    let more = ["--json", "--salt", "a", "--leads", "10", "--listen", &listen, "--outage", "1s", "--wait", "2m"];
+    let ran = simulate(&shell(), &gateway, &[&FAULTS[..], &more].concat()).expect(0).json();
+    let count = |word: &str| ran["calls"][word].as_u64().unwrap();
+    assert_eq!(count("true") + count("unheard"), 40, "{ran}");
+    assert!(ran["repaired"].as_u64().unwrap() > 0, "{ran}");
+    assert_eq!(ran["leads"], json!({ "right": 10, "wrong": 0 }), "{ran}");
+    assert!(ran["asked"]["out_of_order"].as_u64().unwrap() > 0, "it was asked meanwhile: {ran}");
+    let live = gateway.get("/v1/calls?live=true").await;
+    assert_eq!(live["data"], json!([]));
+
+    // A contact that is not there is found.
+    let leads = gateway.get("/v1/leads?status=contacted").await;
+    let id = leads["data"][0]["id"].as_str().unwrap();
+    let (status, _) = gateway.ask(reqwest::Method::DELETE, &format!("/v1/leads/{id}"), None).await;
+    assert_eq!(status, 204);
+    let phone = leads["data"][0]["phone"].as_str().unwrap();
+    let body = json!({ "id": id, "phone": phone, "status": "lost" });
+    assert_eq!(gateway.ask(reqwest::Method::POST, "/v1/leads", Some(body)).await.0, 201);
+    let text = simulate(&shell(), &gateway, &[&FAULTS[..], &more[1..]].concat()).expect(5).stdout;
+    for words in [
+        &format!("lead {id}: it is lost with"),
+        "9 of 10 leads have exactly",
+        "were repaired",
+        "0 of 40 calls are wrong",
+    ] {
+        assert!(text.contains(words), "{words:?} is missing in\n{text}");
+    }
+}
+
+async fn what_could_be_asked_for_and_was_not_is_found(at: TestDatabase) {
+    let gateway = gateway(&at.place).await;
+    let listen = ["--listen", "127.0.0.1:0", "--wait", "0s"];
+    let text = simulate(&shell(), &gateway, &[&FAULTS[..], &listen].concat()).expect(5).stdout;
+    for words in
+        ["their end was lost, and the gateway has not asked", "Twilio, when asked, could tell it", "0 requests"]
+    {
+        assert!(text.contains(words), "{words:?} is missing in\n{text}");
+    }
+}
+
 on_both!(what_is_missing_is_said);
 
 async fn what_is_missing_is_said(at: TestDatabase) {
@@ -99,6 +166,12 @@ async fn what_is_missing_is_said(at: TestDatabase) {
     let accountless = Shell::new().with("ONHOOK_API_KEY", KEY);
     simulate(&accountless, &gateway, &[]).expect(2).says(&["--token"]);
     simulate(&accountless, &gateway, &["--token", TOKEN]).expect(2).says(&["--account"]);
+    let asked = json!({ "name": "reader", "scopes": ["read"] });
+    let (status, made) = gateway.ask(reqwest::Method::POST, "/v1/keys", Some(asked)).await;
+    assert_eq!(status, 201, "{made}");
+    let reader = Shell::new().with("TWILIO_AUTH_TOKEN", TOKEN).with("TWILIO_ACCOUNT_SID", ACCOUNT);
+    let reader = reader.with("ONHOOK_API_KEY", made["key"].as_str().unwrap());
+    simulate(&reader, &gateway, &["--leads", "2"]).expect(2).says(&["may not write leads", "read,write"]);
 }
 
 #[test]
@@ -112,6 +185,10 @@ fn what_cannot_be_simulated_is_refused() {
         (["--calls", "50001"], "1..=50000"),
         (["--rate", "0"], "calls per second"),
         (["--speed", "never"], "factor"),
+        (["--wait", "soon"], "such as 30s"),
+        (["--wait", "25h"], "up to 24h"),
+        (["--outage", "5m"], "--listen"),
+        (["--leads", "1001"], "0..=1000"),
     ] {
         run(&args).expect(2).says(&[why]);
     }
