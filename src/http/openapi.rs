@@ -3,8 +3,8 @@
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
 use super::{
-    Problem, ProblemKind, account_health, accounts, audit, calls, extensions, forget, health, keys, leads, notifications,
-    problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
+    Problem, ProblemKind, account_health, accounts, audit, calls, extensions, forget, health, keys, leads,
+    notifications, problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;

@@ -5,7 +5,6 @@ mod accounts;
 mod audit;
 mod by_hand;
 mod calls;
-mod calls;
 mod explain;
 mod extensions;
 mod filters;

@@ -143,11 +143,11 @@ async fn silent_calls_come_in_pages(at: TestDatabase) {
     let alive = |n, alive_ms| CallRow { alive_ms, ..call(n, Some(1)) };
     let rows = [alive(1, Some(50)), alive(2, Some(51)), alive(3, None), CallRow { alive_ms: None, ..call(4, None) }];
     commit!(at, |tx| calls::upsert(tx, &rows));
-    let page = due::list_silent(&at.db, "acme", 50, "", 1).await.unwrap();
+    let page = due::list_silent(&at.db, "acme", (50, 50), "", 1).await.unwrap();
     assert_eq!(ids(&page), ["CA1"].into());
-    let page = due::list_silent(&at.db, "acme", 50, &page[0].id, 9).await.unwrap();
+    let page = due::list_silent(&at.db, "acme", (50, 50), &page[0].id, 9).await.unwrap();
     assert_eq!(ids(&page), ["CA3"].into(), "without any sign it counts from when it was made");
-    assert_eq!(due::list_silent(&at.db, "other", 50, "", 9).await.unwrap(), []);
+    assert_eq!(due::list_silent(&at.db, "other", (50, 50), "", 9).await.unwrap(), []);
 }
 
 async fn the_latest_on_an_extension_comes_first(at: TestDatabase) {

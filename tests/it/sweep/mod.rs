@@ -10,5 +10,5 @@ mod races;
 mod random;
 mod repair;
 mod scene;
-mod unknown;
 mod simulation;
+mod unknown;
