@@ -51,6 +51,8 @@ async fn scene(at: &TestDatabase, settings: &[(&str, &str)]) -> Scene {
         verify_until_ms: None,
         created_ms: 1,
         parent: None,
+        api_base: None,
+        api_key: None,
     };
     let mut tx = at.db.begin().await.unwrap();
     accounts::insert(&mut tx, &account).await.unwrap();
