@@ -48,7 +48,7 @@ async fn silent(stage: &Stage, fate: Fate) -> String {
 }
 
 #[track_caller]
-fn asked<'a>(answer: &'a Asked) -> (&'a Value, &'a str) {
+fn asked(answer: &Asked) -> (&Value, &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
     (&answer.body["asked"]["answer"], answer.body["asked"]["why"].as_str().unwrap())
 }
