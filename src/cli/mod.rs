@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod backfill;
 mod calls;
 mod check;
 mod demo;
@@ -93,6 +94,7 @@ enum Command {
     Report(report::Report),
     Notifications(notifications::Notifications),
     Audit(audit::Audit),
+    Backfill(backfill::BackfillCalls),
     Migrate(settings::Migrate),
     #[command(subcommand)]
     Config(settings::Config),
@@ -155,6 +157,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Report(report) => report.run(Desk::open(out, settings)?).await,
         Command::Notifications(notifications) => notifications.run(Desk::open(out, settings)?).await,
         Command::Audit(audit) => audit.run(Desk::open(out, settings)?).await,
+        Command::Backfill(backfill) => backfill.run(Desk::open(out, settings)?).await,
         Command::Migrate(migrate) => migrate.run(Desk::open(out, settings)?).await,
         Command::Config(config) => config.run(out, settings),
         Command::Openapi(openapi) => openapi.run(out),

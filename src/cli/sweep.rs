@@ -104,7 +104,11 @@ impl Sweep {
 }
 
 /// Lends a sweeper with a writer of our own, which has written everything when it ends.
-async fn with_sweeper<T>(desk: &mut Desk, db: &Db, work: impl AsyncFnOnce(&Sweeper) -> Result<T>) -> Result<T> {
+pub(super) async fn with_sweeper<T>(
+    desk: &mut Desk,
+    db: &Db,
+    work: impl AsyncFnOnce(&Sweeper) -> Result<T>,
+) -> Result<T> {
     let directory = Arc::new(app::directory(&desk.config, db.clone(), desk.clock.clone(), &mut desk.rng)?);
     let metrics = Metrics::new();
     let (ingest, writer) = Ingest::new(Parts {
@@ -146,7 +150,8 @@ async fn watched(sweeper: &Sweeper, request: Request) -> Result<Report> {
     })
 }
 
-fn confirmed(question: &str) -> Result<bool> {
+/// Asks on a terminal.
+pub(super) fn confirmed(question: &str) -> Result<bool> {
     let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("read the answer")?;

@@ -21,7 +21,7 @@ use crate::{
         time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339},
     },
     store::{
-        Db, StoreError,
+        Db, StoreError, follow_ups,
         health::{self, Advanced, Suspect},
         journal,
     },
@@ -116,7 +116,7 @@ impl Health {
             );
         }
         let Some(last) = entries.last() else { return Ok(Pass::Nothing) };
-        let tally = tally::tally(&self.db, &entries, now_ms.saturating_sub(KEPT_MS)).await?;
+        let tally = tally::tally(&self.db, &entries, now_ms.saturating_sub(KEPT_MS), now_ms).await?;
 
         let mut tx = self.db.begin().await?;
         if health::advance(&mut tx, from, last.seq).await? == Advanced::Elsewhere {
@@ -124,6 +124,7 @@ impl Health {
         }
         health::add_callbacks(&mut tx, &tally.callbacks()).await?;
         health::add_endings(&mut tx, &tally.endings()).await?;
+        follow_ups::insert(&mut tx, &tally.follow_ups).await?;
         tx.commit().await?;
         self.metrics.callbacks_counted(&tally.counts);
         Ok(Pass::Counted(entries.len()))

@@ -12,10 +12,12 @@ use crate::{
     store::{
         Db, StoreError,
         deliveries::DeliveryKey,
+        follow_ups::{self, FollowUpRow},
         health::{self, CallbackTally, EndingEntry, EndingTally, LegRow, SubjectKey},
         journal::{CALL, Entry},
     },
     telemetry::CallbackCounts,
+    twilio::history,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(super) struct Tally {
     callbacks: BTreeMap<CallbackKey, CallbackTally>,
     endings: BTreeMap<EndingKey, EndingTally>,
+    /// The calls whose lost callbacks are to be asked for.
+    pub(super) follow_ups: Vec<FollowUpRow>,
     /// The same summed up, for the metrics.
     pub(super) counts: CallbackCounts,
 }
@@ -45,8 +49,8 @@ struct Seen<'a> {
 /// Which door a delivery came through; its id is a digest of the door too.
 type Doors = HashMap<(String, String, String), String>;
 
-/// Counts entries of the journal. Those that are older than `oldest_ms` are passed over.
-pub(super) async fn tally(db: &Db, entries: &[Entry], oldest_ms: Millis) -> Result<Tally, StoreError> {
+/// Counts entries of the journal at `now_ms`. Those that are older than `oldest_ms` are passed over.
+pub(super) async fn tally(db: &Db, entries: &[Entry], oldest_ms: Millis, now_ms: Millis) -> Result<Tally, StoreError> {
     let steps: Vec<(&Entry, TimelineStep<'static>)> = entries
         .iter()
         .filter(|entry| entry.kind == CALL && entry.at_ms >= oldest_ms)
@@ -73,6 +77,9 @@ pub(super) async fn tally(db: &Db, entries: &[Entry], oldest_ms: Millis) -> Resu
     let gaps = gaps_of(db, &changes).await?;
     for (leg, change) in changes {
         let missing = gaps.get(&key_of(leg)).copied().filter(|_| change.now == KnownBy::Callback);
+        if missing.is_some_and(|missing| missing > 0) {
+            tally.follow_ups.push(follow_up(leg, change.ended_ms, now_ms));
+        }
         tally.count_ending(leg, change, missing.unwrap_or_default(), oldest_ms);
     }
     Ok(tally)
@@ -177,6 +184,14 @@ async fn gaps_of(db: &Db, changes: &[(&LegRow, ending::Change)]) -> Result<HashM
         }
     }
     Ok(numbers.into_iter().map(|(key, (last, heard))| (key, ending::gaps(last, heard))).collect())
+}
+
+/// That the callbacks that a leg lacks are asked for, as soon as Twilio shows them.
+fn follow_up(leg: &LegRow, ended_ms: Millis, now_ms: Millis) -> FollowUpRow {
+    let (tenant, provider_id, account) = (leg.tenant.clone(), leg.provider_id.clone(), leg.account.clone());
+    let due_ms = ended_ms.min(now_ms).saturating_add(history::SHOWN_AFTER_MS).max(now_ms);
+    let kind = follow_ups::HISTORY.to_owned();
+    FollowUpRow { tenant, provider_id, account, kind, due_ms, attempts: 0, created_ms: now_ms }
 }
 
 impl Tally {

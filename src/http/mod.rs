@@ -6,6 +6,7 @@ mod account_health;
 mod accounts;
 mod audit;
 mod auth;
+mod backfills;
 mod body;
 mod calls;
 mod client;
@@ -162,6 +163,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             .service(at("/v1/calls/{id}/explain", "GET").route(get().to(calls::explain)))
             .service(at("/v1/stuck-calls", "GET").route(get().to(sweeps::list_stuck)))
             .service(at("/v1/sweeps", "GET, POST").route(get().to(sweeps::list)).route(post().to(sweeps::sweep)))
+            .service(at("/v1/backfills", "POST").route(post().to(backfills::create)))
             .service(at("/v1/leads", "GET, POST").route(get().to(leads::list)).route(post().to(leads::create)))
             // Only its POST: a lead may be called `import`.
             .service(at("/v1/leads/import", "POST").guard(guard::Post()).route(post().to(leads::import)))

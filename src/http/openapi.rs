@@ -3,7 +3,7 @@
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
 use super::{
-    Problem, ProblemKind, account_health, accounts, audit, calls, extensions, forget, health, keys, leads,
+    Problem, ProblemKind, account_health, accounts, audit, backfills, calls, extensions, forget, health, keys, leads,
     notifications, problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
@@ -47,6 +47,7 @@ use utoipa::{
         extensions::list_extensions,
         calls::check, calls::end, calls::explain,
         sweeps::list_stuck, sweeps::sweep, sweeps::list,
+        backfills::create,
         leads::list, leads::create, leads::import, leads::load, leads::put, leads::delete, leads::activity,
         forget::forget,
         keys::list, keys::create, keys::revoke,

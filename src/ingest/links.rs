@@ -12,7 +12,7 @@ use crate::{
         phone::E164,
         signal::{Claim, Field, Link, LinkRank, Signal, Witness},
         state::Direction,
-        time::Millis,
+        time::{MINUTE, Millis},
     },
     store::{
         StoreError, Tx,
@@ -32,8 +32,12 @@ pub(super) async fn find(tx: &mut Tx, batch: &mut Batch, terms: &mut Terms<'_>) 
 
 async fn by_announcement(tx: &mut Tx, batch: &Batch, now: Millis) -> Result<Vec<Submission>, StoreError> {
     // Only a leg that is new can be one that was announced; if it names its lead itself, the rank of links settles it.
-    let mut left: Vec<Candidate> =
-        batch.legs.values().filter(|leg| leg.before.is_none()).filter_map(|leg| candidate(leg, now)).collect();
+    let mut left: Vec<Candidate> = batch
+        .legs
+        .values()
+        .filter(|leg| leg.before.is_none() && !was_over(leg, now))
+        .filter_map(|leg| candidate(leg, now))
+        .collect();
     let mut found = Vec::new();
     // Another node may take an announcement first; then the next one is tried.
     while !left.is_empty() {
@@ -63,6 +67,11 @@ fn pair(mut open: Vec<ExpectedRow>, candidates: &[Candidate]) -> Vec<(ExpectedRo
         }
     }
     pairs
+}
+
+/// Whether a new leg ended so long ago that no announcement that is still open can be of it.
+fn was_over(leg: &Leg, now: Millis) -> bool {
+    leg.call.read().ended_at_ms.is_some_and(|at| at < now.saturating_sub(ANNOUNCED_FOR_MS))
 }
 
 fn candidate(leg: &Leg, now_ms: Millis) -> Option<Candidate> {
@@ -146,3 +155,6 @@ fn own_signal(
         decision: None,
     }
 }
+
+/// How long an announcement is open, with room for clocks that differ.
+const ANNOUNCED_FOR_MS: Millis = 15 * MINUTE;

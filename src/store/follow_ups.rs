@@ -59,6 +59,11 @@ pub async fn put_off(tx: &mut Tx, rows: &[FollowUpRow]) -> Result<(), StoreError
     PUT_OFF.over(rows).execute(tx).await.map(drop)
 }
 
+/// Asks nothing about an account before `until_ms`.
+pub async fn put_off_account(tx: &mut Tx, (tenant, account): (&str, &str), until_ms: i64) -> Result<(), StoreError> {
+    PUT_OFF_ACCOUNT.query().bind(tenant).bind(account).bind(until_ms).execute(tx).await.map(drop)
+}
+
 /// They are learned, or will never be.
 pub async fn delete(tx: &mut Tx, rows: &[FollowUpRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
@@ -92,6 +97,7 @@ statements! {
              ORDER BY due_ms LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING ", follow_up_columns!(names)),
     );
     PUT_OFF = upsert(follow_up_columns into "follow_up" by "tenant, provider_id, account, kind");
+    PUT_OFF_ACCOUNT = both("UPDATE follow_up SET due_ms = $3 WHERE tenant = $1 AND account = $2 AND due_ms < $3");
     DELETE = over(follow_up_columns: "DELETE FROM follow_up WHERE (tenant, provider_id, account, kind) IN
         (SELECT k.tenant, k.provider_id, k.account, k.kind FROM ", ")");
     LIST_OF_CALL = both("SELECT ", follow_up_columns!(names), " FROM follow_up

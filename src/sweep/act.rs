@@ -19,6 +19,7 @@ use crate::{
         due::{self, Settled},
         follow_ups::{self, FollowUpRow},
     },
+    twilio::history::SHOWN_AFTER_MS,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -133,7 +134,7 @@ impl Pass {
         let (kind, due_ms) = match after.resolution? {
             Resolution::Reconciled if act.verdict.answer == Answer::Ended => {
                 let ended_ms = after.ended_at_ms.unwrap_or(self.now_ms).min(self.now_ms);
-                (follow_ups::HISTORY, ended_ms.saturating_add(HISTORY_AFTER_MS).max(self.now_ms))
+                (follow_ups::HISTORY, ended_ms.saturating_add(SHOWN_AFTER_MS).max(self.now_ms))
             }
             Resolution::Inferred if self.source == Source::Asked && act.verdict.answer == Answer::Trouble => {
                 (follow_ups::ENDING, self.now_ms.saturating_add(ENDING_AFTER_MS))
@@ -209,7 +210,5 @@ fn key(row: &CallRow) -> LegKey {
 
 /// How long what was heard may take to be written.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
-/// From when on Twilio shows the callbacks it made for a call (Call Event resource).
-const HISTORY_AFTER_MS: Millis = 15 * MINUTE;
 /// When one that was given up is asked about again.
 const ENDING_AFTER_MS: Millis = 5 * MINUTE;

@@ -9,7 +9,11 @@
 
 mod act;
 mod asking;
+mod backfill;
+mod backfilled;
 mod by_hand;
+mod follow_up;
+mod history;
 mod keep;
 mod observe;
 mod pass;
@@ -19,6 +23,8 @@ mod source;
 mod twilio;
 mod verdict;
 
+pub use backfill::{Backfill, BackfillError, moment};
+pub use backfilled::{AccountBackfill, BackfillReport, Found};
 pub use by_hand::{Checked, EndByHand, EndError};
 pub use observe::{Concern, ConcernKind, Observer};
 pub use report::{Change, Chosen, Report, Request, Skipped};
@@ -128,6 +134,8 @@ struct Shared {
     /// One sweep at a time on a node.
     gate: Mutex<()>,
     observed: Observed,
+    /// One backfill at a time, likewise.
+    backfills: Semaphore,
 }
 
 impl Shared {
@@ -143,7 +151,8 @@ impl Sweeper {
     pub fn new(parts: Parts) -> Self {
         let Parts { db, clock, rng, ingest, sources, metrics, rules } = parts;
         let (rng, gate, observed) = (StdMutex::new(rng), Mutex::new(()), Observed::new(clock.now_ms()));
-        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, observed }))
+        let backfills = Semaphore::new(1);
+        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, backfills, observed }))
     }
 
     /// Sweeps until cancelled. Returns only then, also if there is nothing to do by itself.
@@ -169,7 +178,7 @@ impl Sweeper {
         }
     }
 
-    /// Looks after everything that is due.
+    /// Looks after everything that is due, and asks what is still to be learned of calls that have ended.
     pub async fn tick(&self) -> Result<Report, SweepError> {
         let watch = Stopwatch::start();
         let actor = SWEEPER.to_owned();
@@ -178,6 +187,11 @@ impl Sweeper {
         match &swept {
             Ok(_) => metrics.succeeded(self.0.clock.now_ms(), watch.seconds()),
             Err(_) => metrics.failed(watch.seconds()),
+        }
+        if swept.is_ok()
+            && let Err(error) = follow_up::follow_up(&self.0).await
+        {
+            tracing::warn!("failed to {error} after the end of calls; what is to be learned stays due");
         }
         swept
     }

@@ -94,6 +94,16 @@ impl Sources {
         Ok(self.kept(&known.id, base.as_ref().unwrap_or(&self.base), credentials))
     }
 
+    /// The Twilio accounts of a tenant by id: all of them, or the one that is named.
+    pub(super) async fn accounts(&self, tenant: &str, named: Option<&str>) -> Result<Vec<String>, Unavailable> {
+        let accounts = match named {
+            Some(id) => self.directory.account(id).await?.into_iter().collect(),
+            None => self.directory.accounts_of(tenant).await,
+        };
+        let ours = accounts.iter().filter(|account| account.tenant == tenant && account.provider == TWILIO);
+        Ok(ours.map(|account| account.id.clone()).collect())
+    }
+
     /// Those of the account itself that are good now: its keys, then its tokens.
     fn credentials(&self, account: &Account) -> Vec<Credentials> {
         let now_ms = self.clock.now_ms();
@@ -170,7 +180,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const TWILIO: &str = "twilio";
+pub(super) const TWILIO: &str = "twilio";
 /// So many clients are kept; the one that was not needed for longest makes room.
 const KEPT_MAX: usize = 1_000;
 const FINGERPRINT_BYTES: usize = 16;

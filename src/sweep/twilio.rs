@@ -70,7 +70,7 @@ impl TwilioSource {
     }
 
     /// What another account or none answers is not what was asked for: it must not reach the calls of this one.
-    fn check(&self, call: &Call) -> Result<(), Trouble> {
+    pub(super) fn check(&self, call: &Call) -> Result<(), Trouble> {
         let is_ours = call.account_sid.is_empty() || call.account_sid == self.account;
         if is_ours && sid::CALL.fits(&call.sid) {
             return Ok(());
@@ -126,7 +126,7 @@ impl Truth for TwilioSource {
 }
 
 /// What an error of the client means for the account as a whole.
-fn trouble(error: ClientError, account: &str) -> Trouble {
+pub(super) fn trouble(error: ClientError, account: &str) -> Trouble {
     let kind = match &error {
         // A list is there for every account that is: this host has never heard of the account.
         ClientError::NotFound { .. } => {

@@ -198,7 +198,7 @@ fn opened(value: &Value) -> Value {
 }
 
 /// `call_sid` and `callSid` are `CallSid`.
-fn callback_name(name: &str) -> String {
+pub(super) fn callback_name(name: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
@@ -207,7 +207,7 @@ fn callback_name(name: &str) -> String {
 }
 
 /// A parameter of a form is a text; here some may be numbers.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),

@@ -15,6 +15,7 @@ pub mod dialing;
 pub mod door;
 pub mod event_stream;
 pub mod form;
+pub mod history;
 pub mod lint;
 pub mod reading;
 mod recording;

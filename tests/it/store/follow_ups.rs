@@ -4,7 +4,7 @@ use super::commit;
 use crate::support::database::{TestDatabase, on_both};
 use onhook::store::follow_ups::{self, ENDING, FollowUpRow, HISTORY};
 
-on_both! { it_is_added_once, a_lease_is_taken_once, it_is_put_off_and_deleted }
+on_both! { it_is_added_once, a_lease_is_taken_once, it_is_put_off_and_deleted, all_of_an_account_is_put_off }
 
 fn row(n: u32, kind: &str, due_ms: i64) -> FollowUpRow {
     FollowUpRow {
@@ -54,4 +54,18 @@ async fn it_is_put_off_and_deleted(at: TestDatabase) {
     commit!(at, |tx| follow_ups::delete(tx, &[later, row(3, ENDING, 1)]));
     assert_eq!(of_call(&at, 1).await, [row(1, ENDING, 20)]);
     assert_eq!(of_call(&at, 2).await, [row(2, HISTORY, 30)]);
+}
+
+async fn all_of_an_account_is_put_off(at: TestDatabase) {
+    let other = FollowUpRow { account: "AC2".into(), ..row(1, HISTORY, 5) };
+    let others = FollowUpRow { tenant: "other".into(), ..row(1, HISTORY, 5) };
+    let rows = [row(1, HISTORY, 5), row(1, ENDING, 6), row(2, HISTORY, 500), other.clone(), others.clone()];
+    commit!(at, |tx| follow_ups::insert(tx, &rows));
+    commit!(at, |tx| follow_ups::put_off_account(tx, ("acme", "AC1"), 100));
+    assert_eq!(of_call(&at, 1).await, [row(1, ENDING, 100), row(1, HISTORY, 100)]);
+    assert_eq!(of_call(&at, 2).await, [row(2, HISTORY, 500)], "later than that already");
+    for row in [other, others] {
+        let found = follow_ups::list_of_call(&at.db, &row.tenant, &row.account, "CA1").await.unwrap();
+        assert_eq!(found, [row]);
+    }
 }
