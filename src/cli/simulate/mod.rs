@@ -55,10 +55,10 @@ use verdict::Known;
 #[command(after_help = "\
 Examples:
   onhook simulate --to http://127.0.0.1:8080 --lose 5% --reorder 10% --duplicate 5% --late 5%
-  onhook simulate --to http://127.0.0.1:8080 --key-file key.txt --seed 7 --lose 10% --listen 127.0.0.1:4010
+  onhook simulate --to http://127.0.0.1:8080 --key-file key.txt --seed 7
+  onhook simulate --to http://127.0.0.1:8080 --lose 10% --listen 127.0.0.1:4010 --leads 100
 
-  # The gateway asks where ONHOOK_TWILIO_API_BASE=http://127.0.0.1:4010 says; docs/simulate.md has it step by step
-  onhook simulate --to http://127.0.0.1:8080 --calls 2000 --lose 10% --leads 100 --listen 127.0.0.1:4010 --outage 30s")]
+The gateway asks there if ONHOOK_TWILIO_API_BASE=http://127.0.0.1:4010 says so; docs/simulate.md has it step by step.")]
 pub struct Simulate {
     /// The gateway
     #[arg(long, value_name = "URL")]

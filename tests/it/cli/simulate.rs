@@ -112,7 +112,7 @@ async fn what_was_lost_is_asked_for(at: TestDatabase) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (gateway, _hands) = asking_gateway(&at.place, port).await;
     let listen = format!("127.0.0.1:{port}");
-    let more = ["--json", "--salt", "a", "--leads", "10", "--listen", &listen, "--outage", "1s", "--wait", "2m"];
+    let more = ["--json", "--salt", "a", "--leads", "10", "--listen", &listen, "--outage", "5s", "--wait", "2m"];
     let ran = simulate(&shell(), &gateway, &[&FAULTS[..], &more].concat()).expect(0).json();
     let count = |word: &str| ran["calls"][word].as_u64().unwrap();
     assert_eq!(count("true") + count("unheard"), 40, "{ran}");
