@@ -68,6 +68,7 @@ async fn stuck_calls_say_why(stage: Stage) {
 
     // It answers again: the call lives, and is not stuck any more.
     stage.twilio.with(|double| double.set_outage(None));
+    stage.pass(MINUTE).await;
     stage.sweep().await;
     assert_eq!(stage.gateway.get("/v1/stuck-calls").await["data"], json!([]));
     let silent = stage.gateway.get("/v1/stuck-calls?threshold=0").await;
