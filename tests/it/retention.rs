@@ -183,7 +183,7 @@ async fn what_was_kept_long_enough_goes(gateway: Gateway) {
         "a live call keeps what it said"
     );
     assert_eq!(signals_of(&gateway, 4).await, 1);
-    assert_eq!(deliveries::list_unapplied(&gateway.db, 9).await.unwrap(), [stuck.clone()]);
+    assert_eq!(deliveries::list_unapplied(&gateway.db, 9).await.unwrap(), *std::slice::from_ref(&stuck));
 
     assert_eq!(gateway.get(&format!("/v1/calls/{}", sid(1))).await, before);
     assert_eq!(gateway.get(&format!("/v1/calls/{}/deliveries", sid(1))).await["data"], json!([]));

@@ -42,7 +42,7 @@ async fn signals_and_calls_are_rewritten(at: TestDatabase) {
     assert_eq!(stored.len(), 3);
     assert_eq!(erasure::list_signals(&at.db, "acme", ("CA1", "AC1", "a"), 1).await.unwrap(), stored[1..2]);
     let new = SignalRow { said: r#"{"x":1}"#.into(), received_ms: 99, ..stored[0].clone() };
-    assert_eq!(commit!(at, |tx| erasure::rewrite_signals(tx, &[new.clone()])), 1);
+    assert_eq!(commit!(at, |tx| erasure::rewrite_signals(tx, std::slice::from_ref(&new))), 1);
     assert_eq!(commit!(at, |tx| erasure::rewrite_signals(tx, &[])), 0);
     let now = erasure::list_signals(&at.db, "acme", ("", "", ""), 1).await.unwrap();
     assert_eq!(now, [SignalRow { said: new.said, ..stored[0].clone() }], "only what it says");
@@ -58,9 +58,9 @@ async fn signals_and_calls_are_rewritten(at: TestDatabase) {
         due_at_ms: Some(7),
         ..CallRow::default()
     };
-    commit!(at, |tx| calls::upsert(tx, &[call.clone()]));
+    commit!(at, |tx| calls::upsert(tx, std::slice::from_ref(&call)));
     let new = CallRow { from: None, registers: "{1}".into(), due_at_ms: None, status: "busy".into(), ..call.clone() };
-    assert_eq!(commit!(at, |tx| erasure::rewrite_calls(tx, &[new.clone()])), 1);
+    assert_eq!(commit!(at, |tx| erasure::rewrite_calls(tx, std::slice::from_ref(&new))), 1);
     assert_eq!(commit!(at, |tx| erasure::rewrite_calls(tx, &[])), 0);
     let now = calls::find(&at.db, "acme", "call_1", None).await.unwrap();
     assert_eq!(now, [CallRow { from: None, registers: "{1}".into(), ..call }], "neither status nor deadline");

@@ -165,10 +165,10 @@ async fn what_has_an_index_by_time_goes_some_at_a_time(at: TestDatabase) {
             subject: "s".into(),
             detail: "{}".into(),
         };
-        commit!(at, |tx| notices::insert(tx, &[notice.clone()]));
+        commit!(at, |tx| notices::insert(tx, std::slice::from_ref(&notice)));
         commit!(at, |tx| sweeps::insert(tx, &sweep));
-        commit!(at, |tx| sweeps::add(tx, &[figure.clone()]));
-        commit!(at, |tx| audit::insert(tx, &[decision.clone()]));
+        commit!(at, |tx| sweeps::add(tx, std::slice::from_ref(&figure)));
+        commit!(at, |tx| audit::insert(tx, std::slice::from_ref(&decision)));
     }
     for (limit, gone) in [(2, 2), (2, 1), (2, 0)] {
         assert_eq!(commit!(at, |tx| retention::delete_notices(tx, 4, limit)), gone);
