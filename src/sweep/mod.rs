@@ -301,7 +301,7 @@ pub const SWEEPER: &str = "sweeper";
 /// How long after an answer a call is asked about again, if nothing sweeps by itself.
 const AGAIN_MS: Millis = 30 * SECOND;
 /// How many accounts one tick looks at, and how many of them at a time.
-const ACCOUNTS_MAX: i64 = 1_000;
+const ACCOUNTS_MAX: i64 = 10_000;
 const ACCOUNTS_AT_ONCE: usize = 8;
 /// How many calls a sweep by threshold looks at.
 const SILENT_MAX: usize = 10_000;

@@ -22,7 +22,7 @@ use crate::{
         audit::{self, AuditRow},
         calls::{self, CallFilter, CallRow, LegKey},
         deliveries::DeliveryKey,
-        erasure, journal,
+        erasure, follow_ups, journal,
         leads::{self, LeadFilter, LeadRead},
         quarantine::{self, QuarantineId},
         retention, signals,
@@ -240,6 +240,9 @@ impl Search<'_> {
         for key in &keys {
             erased.deliveries += erasure::empty_deliveries(&mut tx, key).await?;
             erased.unapplied_deliveries += erasure::delete_unapplied(&mut tx, key).await?;
+            // What its provider would tell of it later has the numbers again.
+            let open = follow_ups::list_of_call(&mut tx, &key.tenant, &key.account, &key.provider_id).await?;
+            follow_ups::delete(&mut tx, &open).await?;
         }
         self.end(tx).await?;
         let fresh: Vec<&CallRow> =

@@ -34,11 +34,22 @@ pub struct Gateway {
     pub address: String,
     pub db: onhook::store::Db,
     pub metrics: onhook::telemetry::Metrics,
-    pub sweeper: onhook::sweep::Sweeper,
+    pub sweeper: Held,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), onhook::app::AppError>>>,
     /// Where it asks about accounts; see [`twilio_says`].
     _twilio: Canned,
+}
+
+/// The gateway's sweeper, until it stops: it holds the one door open, and the writer runs until every door is closed.
+pub struct Held(Option<onhook::sweep::Sweeper>);
+
+impl std::ops::Deref for Held {
+    type Target = onhook::sweep::Sweeper;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().unwrap()
+    }
 }
 
 /// Makes of each async function that takes a [`Gateway`] two tests: `name::sqlite` and `name::postgres`.
@@ -79,7 +90,7 @@ impl Gateway {
         let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
         let address = format!("http://{}", app.address());
         let (db, metrics) = (app.gateway().db.clone(), app.gateway().metrics.clone());
-        let sweeper = app.gateway().sweeper.clone();
+        let sweeper = Held(Some(app.gateway().sweeper.clone()));
         let stop = CancellationToken::new();
         let running = Some(tokio::spawn(app.run(stop.clone())));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -88,6 +99,7 @@ impl Gateway {
 
     /// Stops softly and waits for the end.
     pub async fn stop(mut self) {
+        self.sweeper.0.take();
         self.stop.cancel();
         self.running.take().unwrap().await.unwrap().unwrap();
     }
