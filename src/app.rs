@@ -310,6 +310,7 @@ fn overlays(config: &Config) -> Overlays {
         tenant: DEFAULT_TENANT.to_owned(),
         provider: "twilio".to_owned(),
         parent: None,
+        has_secrets: true,
         tokens: vec![token.clone().into()],
         api_keys: key.into_iter().collect(),
         api_base: None,

@@ -51,7 +51,7 @@ pub struct SweepWith<'a> {
 /// One account that does not answer must not hold up the next round for all.
 const SWEEP_PATIENCE: Patience = Patience {
     timeout: Duration::from_secs(10),
-    retries: 2,
+    retries: 1,
     first_pause: Duration::from_millis(300),
     longest_pause: Duration::from_secs(5),
 };

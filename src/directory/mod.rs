@@ -44,6 +44,8 @@ pub struct Account {
     pub provider: String,
     /// The account it is a sub-account of. Its webhooks are signed with its own tokens all the same.
     pub parent: Option<String>,
+    /// Whether it was ever given a token or a key, also one that is over or cannot be opened: then it is meant to be asked.
+    pub has_secrets: bool,
     /// Its tokens; several while one is being rotated.
     pub tokens: Vec<Token>,
     /// Keys with which its provider is asked, before its tokens. They verify nothing.
@@ -96,10 +98,10 @@ impl Account {
     fn of_row(row: AccountRow) -> Self {
         // A word this program does not know is the stricter one.
         let verify = row.verify.map(|word| word.parse().unwrap_or(VerifyMode::Enforce));
-        let AccountRow { id, tenant, provider, verify_until_ms, parent, api_base, .. } = row;
-        let (tokens, api_keys) = (Vec::new(), Vec::new());
+        let AccountRow { id, tenant, provider, verify_until_ms, parent, api_base, api_key, .. } = row;
+        let (tokens, api_keys, has_secrets) = (Vec::new(), Vec::new(), api_key.is_some());
         let api_base = api_base.and_then(|base| Url::parse(&base).ok());
-        Self { id, tenant, provider, parent, tokens, api_keys, api_base, verify, verify_until_ms }
+        Self { id, tenant, provider, parent, has_secrets, tokens, api_keys, api_base, verify, verify_until_ms }
     }
 
     /// Lays an account of the configuration over the stored one with its id: both have their tokens and keys, the
@@ -109,7 +111,7 @@ impl Account {
             Some(stored) if stored.tenant == self.tenant && stored.provider == self.provider => {
                 let tokens = self.tokens.iter().cloned().chain(stored.tokens).collect();
                 let api_keys = self.api_keys.iter().cloned().chain(stored.api_keys).collect();
-                Self { tokens, api_keys, ..stored }
+                Self { tokens, api_keys, has_secrets: true, ..stored }
             }
             _ => self.clone(),
         }

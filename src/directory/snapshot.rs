@@ -73,6 +73,7 @@ impl Snapshot {
                     }
                 }
                 let Some((sealed, seal_key)) = sealed else { continue };
+                account.has_secrets = true;
                 match sealer.open(Owner { tenant: &account.tenant, account: &account.id }, &sealed, &seal_key) {
                     Ok(text) => account.tokens.push(Token { text, expires_ms: row.expires_ms }),
                     Err(error) => self.complain(before, place, &error),

@@ -55,12 +55,15 @@ pub struct Decision {
     pub rule: String,
     /// What was known, as a sentence.
     pub evidence: String,
+    /// What was known of the call when it was judged: when its last signal was received, and how many deliveries it had.
+    pub judged: Option<(Millis, i64)>,
 }
 
 /// Whether a call would be given up on less than is known of it now: something was received after the decision. Then it is
 /// not done. Whoever decided looks again, and a webhook wins over a sweep that is under way.
 pub(super) fn is_outdated(batch: &Batch, submission: &Submission, all: &[&Submission], now: Millis) -> bool {
-    let Some(_) = submission.decision.as_ref().filter(|decision| decision.action.is_news()) else { return false };
+    let news = submission.decision.as_ref().filter(|decision| decision.action.is_news());
+    let Some(judged) = news.map(|decision| decision.judged) else { return false };
     let tenant = &submission.tenant;
     let is_late = |signal: &Signal| {
         let Claim::GivenUp(weak) = &signal.claim else { return false };
@@ -69,7 +72,8 @@ pub(super) fn is_outdated(batch: &Batch, submission: &Submission, all: &[&Submis
             other.delivery.is_some() && other.tenant == *tenant && other.signals.iter().any(|s| s.leg == signal.leg)
         };
         // A signal from after now was received while a clock was wrong.
-        leg.is_some_and(|leg| (weak.decided_ms..=now).contains(&leg.row.last_signal_ms))
+        let differs = |leg: &Leg| judged.is_some_and(|judged| judged != (leg.row.last_signal_ms, leg.row.deliveries));
+        leg.is_some_and(|leg| differs(leg) || (weak.decided_ms..=now).contains(&leg.row.last_signal_ms))
             || all.iter().any(|s| speaks(&s))
     };
     submission.signals.iter().any(is_late)

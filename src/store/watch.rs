@@ -61,7 +61,8 @@ pub async fn claim(tx: &mut Tx, claim: Claim<'_>) -> Result<Option<WatchRow>, St
     query.bind(not_listed_after_ms).fetch_optional(tx).await
 }
 
-/// Lets an account go and keeps what was learned of it.
+/// Lets an account go and keeps what was learned of it; `row` has the lease that was taken. Whoever held it for too long
+/// has lost it, and what he learned is not kept: somebody else knows better.
 pub async fn release(tx: &mut Tx, row: &WatchRow) -> Result<(), StoreError> {
     RELEASE.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
 }
@@ -85,14 +86,27 @@ columns!(watch_columns of WatchRow {
     failing_since_ms int, failures int, ask_again_ms int, refused text, alarmed_ms int
 });
 
+/// How far the clocks of two nodes may be apart, in milliseconds. What lies further ahead was written while one was wrong.
+macro_rules! ahead {
+    () => {
+        "60000"
+    };
+}
+
 statements! {
     CLAIM = both("INSERT INTO watch (tenant, account, base, lease_until_ms, listed_ms, failures)
         VALUES ($1, $2, '', $3, NULL, 0)
         ON CONFLICT (tenant, account) DO UPDATE SET lease_until_ms = excluded.lease_until_ms
-        WHERE (watch.lease_until_ms <= $4 OR watch.lease_until_ms > $3)
-          AND (CAST($5 AS BIGINT) IS NULL OR watch.listed_ms IS NULL OR watch.listed_ms <= $5 OR watch.listed_ms > $4)
+        WHERE (watch.lease_until_ms <= $4 OR watch.lease_until_ms > $3 + ", ahead!(), ")
+          AND (CAST($5 AS BIGINT) IS NULL OR watch.listed_ms IS NULL OR watch.listed_ms <= $5
+               OR watch.listed_ms > $4 + ", ahead!(), ")
         RETURNING ", watch_columns!(names));
-    RELEASE = upsert(watch_columns into "watch" by "tenant, account");
+    RELEASE = insert(watch_columns into "watch":
+        "ON CONFLICT (tenant, account) DO UPDATE SET lease_until_ms = 0, base = excluded.base,
+             listed_ms = excluded.listed_ms, seen_ms = excluded.seen_ms, trouble = excluded.trouble,
+             detail = excluded.detail, failing_since_ms = excluded.failing_since_ms, failures = excluded.failures,
+             ask_again_ms = excluded.ask_again_ms, refused = excluded.refused, alarmed_ms = excluded.alarmed_ms
+         WHERE watch.lease_until_ms = excluded.lease_until_ms");
     FIND = both("SELECT ", watch_columns!(names), " FROM watch WHERE tenant = $1 AND account = $2");
     LIST_TROUBLED = both("SELECT ", watch_columns!(names), " FROM watch
         WHERE trouble IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR tenant = $1) ORDER BY tenant, account LIMIT $2");

@@ -8,7 +8,6 @@ use super::{
 use crate::{
     domain::{
         call::Row,
-        deadline::Source,
         state::{Resolution, Status},
         time::{MINUTE, Millis},
     },
@@ -96,8 +95,9 @@ impl Pass {
     fn submission(&self, act: &Act) -> Submission {
         let Verdict { signal, decided, .. } = &act.verdict;
         let actor = || self.request.actor.clone();
+        let judged = Some((act.row.last_signal_ms, act.row.deliveries));
         let decision =
-            decided.clone().map(|(action, rule, evidence)| Decision { actor: actor(), action, rule, evidence });
+            decided.clone().map(|(action, rule, evidence)| Decision { actor: actor(), action, rule, evidence, judged });
         let provider = if act.row.provider == "asterisk" { "asterisk" } else { "twilio" };
         let signals = signal.iter().cloned().collect();
         Submission { tenant: act.row.tenant.clone(), provider, delivery: None, signals, ask: Vec::new(), decision }
@@ -117,6 +117,17 @@ impl Pass {
     }
 
     async fn settle(&self, acts: &[Act], after: &HashMap<String, After>) -> Result<(), StoreError> {
+        let mut left = REPEATS_MAX;
+        loop {
+            match self.try_settle(acts, after).await {
+                // A writer or another node was in the way.
+                Err(StoreError::Again(_)) if left > 0 => left -= 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_settle(&self, acts: &[Act], after: &HashMap<String, After>) -> Result<(), StoreError> {
         let settled: Vec<Settled> = acts.iter().map(|act| settled(act, self.now_ms)).collect();
         let follow_ups: Vec<FollowUpRow> =
             acts.iter().filter_map(|act| self.follow_up(act, after.get(&act.row.provider_id)?)).collect();
@@ -136,7 +147,7 @@ impl Pass {
                 let ended_ms = after.ended_at_ms.unwrap_or(self.now_ms).min(self.now_ms);
                 (follow_ups::HISTORY, ended_ms.saturating_add(SHOWN_AFTER_MS).max(self.now_ms))
             }
-            Resolution::Inferred if self.source == Source::Asked && act.verdict.answer == Answer::Trouble => {
+            Resolution::Inferred if matches!(act.verdict.answer, Answer::Trouble | Answer::Nobody) => {
                 (follow_ups::ENDING, self.now_ms.saturating_add(ENDING_AFTER_MS))
             }
             _ => return None,
@@ -180,6 +191,7 @@ impl Report {
         }
         match (act.verdict.answer, after.resolution) {
             (Answer::Alive, _) => self.count_alive(),
+            (Answer::Ended, Some(Resolution::Callback)) => self.count_told(),
             (Answer::Ended, _) => self.count_repaired(),
             (_, Some(Resolution::Inferred)) if changed => self.count_given_up(),
             _ => self.skip(&act.row, after.status, act.verdict.why.clone()),
@@ -208,6 +220,8 @@ fn key(row: &CallRow) -> LegKey {
     LegKey { tenant: row.tenant.clone(), provider_id: row.provider_id.clone(), account: row.account.clone() }
 }
 
+/// How often it is tried again to write what became of asking.
+const REPEATS_MAX: u32 = 3;
 /// How long what was heard may take to be written.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
 /// When one that was given up is asked about again.

@@ -42,7 +42,6 @@ pub(super) async fn release(
     fingerprint: Option<String>,
     now_ms: Millis,
 ) -> Result<(), StoreError> {
-    watch.lease_until_ms = now_ms;
     let told = match trouble {
         Some(trouble) => fail(watch, trouble, fingerprint, now_ms),
         None => recover(watch, now_ms),
@@ -56,8 +55,7 @@ pub(super) async fn release(
 }
 
 /// Lets the account go; how it goes with it is not known better than before.
-pub(super) async fn let_go(shared: &Shared, watch: &mut WatchRow, now_ms: Millis) -> Result<(), StoreError> {
-    watch.lease_until_ms = now_ms;
+pub(super) async fn let_go(shared: &Shared, watch: &WatchRow) -> Result<(), StoreError> {
     let mut tx = shared.db.begin().await?;
     watch::release(&mut tx, watch).await?;
     tx.commit().await

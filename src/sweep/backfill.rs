@@ -134,8 +134,6 @@ enum FillError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Trouble(#[from] Trouble),
-    #[error(transparent)]
-    Accounts(#[from] Unavailable),
     #[error("ask about it: onhook has no credentials for it; give it a token (`onhook accounts rotate`)")]
     Nobody,
 }

@@ -96,6 +96,7 @@ impl Sweeper {
             action: Action::EndedByHand,
             rule: "A live call may be ended by hand; what its provider says outweighs that.".to_owned(),
             evidence: evidence(read.status, read.alive_ms, stated_end_ms, reason.as_deref()),
+            judged: None,
         };
         let provider = if row.provider == "asterisk" { "asterisk" } else { "twilio" };
         let (tenant, decision) = (row.tenant.clone(), Some(decision));

@@ -157,14 +157,14 @@ impl<'a> FollowUps<'a> {
             watch.ask_again_ms.filter(|_| asking::forbids(&watch, source.fingerprint(), now_ms).is_some())
         {
             self.wait_until_ms = Some(until_ms);
-            return asking::let_go(shared, &mut watch, now_ms).await;
+            return asking::let_go(shared, &watch).await;
         }
         let heard = ask_all(&source, open).await;
         // If only that calls are unknown was learned, it says nothing about the account.
         let is_silent = !heard.iter().any(|(_, heard)| matches!(heard, Ok(Some(_))));
         let trouble = self.hear(&mut watch, heard).await?;
         if trouble.is_none() && is_silent {
-            return asking::let_go(shared, &mut watch, now_ms).await;
+            return asking::let_go(shared, &watch).await;
         }
         let fingerprint = Some(source.fingerprint().to_owned());
         asking::release(shared, &mut watch, trouble.as_ref(), fingerprint, shared.clock.now_ms()).await

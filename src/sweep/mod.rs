@@ -52,6 +52,7 @@ use pass::Pass;
 use rand::{RngExt, rngs::StdRng};
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex as StdMutex},
     time::Duration,
 };
@@ -112,8 +113,8 @@ pub enum SweepError {
     /// The database is away, or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another sweep takes long.
-    #[error("begin the sweep: another one is under way for more than {} s", GATE_WITHIN.as_secs())]
+    /// Others that somebody asked for are under way.
+    #[error("begin the sweep: {HANDS} others that were asked for are under way")]
     Busy,
 }
 
@@ -131,8 +132,10 @@ struct Shared {
     sources: Sources,
     metrics: Metrics,
     rules: SweepRules,
-    /// One sweep at a time on a node.
+    /// One sweep of our own at a time on a node.
     gate: Mutex<()>,
+    /// Few that somebody asks for: each lists all that is live.
+    hands: Semaphore,
     observed: Observed,
     /// One backfill at a time, likewise.
     backfills: Semaphore,
@@ -151,8 +154,8 @@ impl Sweeper {
     pub fn new(parts: Parts) -> Self {
         let Parts { db, clock, rng, ingest, sources, metrics, rules } = parts;
         let (rng, gate, observed) = (StdMutex::new(rng), Mutex::new(()), Observed::new(clock.now_ms()));
-        let backfills = Semaphore::new(1);
-        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, backfills, observed }))
+        let (hands, backfills) = (Semaphore::new(HANDS), Semaphore::new(1));
+        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, hands, backfills, observed }))
     }
 
     /// Sweeps until cancelled. Returns only then, also if there is nothing to do by itself.
@@ -167,10 +170,14 @@ impl Sweeper {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(interval) => {}
             }
+            let mut tick = pin!(self.tick());
             let swept = tokio::select! {
-                // What was leased is due again when the lease ends; what was submitted is durable.
-                () = stop.cancelled() => return,
-                swept = self.tick() => swept,
+                () = stop.cancelled() => {
+                    // Cut off in the middle it would leave its leases behind; what was submitted is durable either way.
+                    let _ = tokio::time::timeout(FINISH_WITHIN, tick).await;
+                    return;
+                }
+                swept = &mut tick => swept,
             };
             if let Err(error) = swept {
                 tracing::warn!("failed to {error}; live calls are looked after again in {} s", interval.as_secs());
@@ -198,11 +205,13 @@ impl Sweeper {
 
     /// Sweeps as requested and says what came of it.
     pub async fn sweep(&self, request: Request) -> Result<Report, SweepError> {
-        // One call is one question: it need not wait for the others.
-        let alone = matches!(request.chosen, Chosen::Call(_)) || request.dry_run;
-        let _gate = match alone {
-            true => None,
-            false => Some(tokio::time::timeout(GATE_WITHIN, self.0.gate.lock()).await.map_err(|_| SweepError::Busy)?),
+        // What somebody asks for must not keep the sweeper from its own work; one account is asked by one of them at a time.
+        let by_hand = request.actor != SWEEPER;
+        let _gate = if by_hand { None } else { Some(self.0.gate.lock().await) };
+        let _hand = match (by_hand, &request.chosen) {
+            (true, Chosen::Due | Chosen::Silent(_)) => Some(self.0.hands.try_acquire().map_err(|_| SweepError::Busy)?),
+            // One call is one question.
+            (true, Chosen::Call(_)) | (false, _) => None,
         };
         let started_ms = self.0.clock.now_ms();
         let mut passes = JoinSet::new();
@@ -307,5 +316,7 @@ const ACCOUNTS_AT_ONCE: usize = 8;
 const SILENT_MAX: usize = 10_000;
 /// How many calls are loaded, leased and settled at once.
 const PAGE_ROWS: i64 = 500;
-/// How long a sweep waits for another one on this node.
-const GATE_WITHIN: Duration = Duration::from_secs(60);
+/// How many sweeps that somebody asks for may be under way on a node.
+const HANDS: usize = 2;
+/// How long a sweep that is under way may go on when the gateway is told to stop.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);

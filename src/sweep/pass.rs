@@ -79,17 +79,18 @@ impl Pass {
             }
         };
         // Somebody else is asking, or has just asked.
-        let Some(watch) = watch else { return Ok(report) };
+        let Some(watch) = watch else { return Ok(elsewhere(report, chosen)) };
         let (trouble, fingerprint, source) = (None, None, Source::Asked);
         let mut pass =
             Self { shared, request, account, now_ms, due, lease_ms, watch, trouble, fingerprint, source, report };
         let done = pass.sweep(chosen).await;
         if exclusive {
-            let Self { shared, watch, trouble, fingerprint, .. } = &mut pass;
+            let Self { shared, watch, trouble, fingerprint, source, .. } = &mut pass;
             let now_ms = shared.clock.now_ms();
             match (&done, trouble) {
-                // The pass broke: that says nothing of the account.
-                (Err(_), None) => asking::let_go(shared, watch, now_ms).await?,
+                // The pass broke, or there was nobody to ask: that says nothing of the account.
+                (Err(_), None) => asking::let_go(shared, watch).await?,
+                (Ok(()), None) if *source == Source::Nobody => asking::let_go(shared, watch).await?,
                 (_, trouble) => asking::release(shared, watch, trouble.as_ref(), fingerprint.take(), now_ms).await?,
             }
         }
@@ -101,10 +102,7 @@ impl Pass {
         let source = match self.shared.sources.of(&tenant, &provider, &account).await {
             Ok(Some(source)) => source,
             Ok(None) => return self.ask_nobody(chosen).await,
-            Err(error) => {
-                let trouble = Trouble { kind: TroubleKind::Unreachable, detail: error.to_string() };
-                return self.leave(chosen, trouble).await;
-            }
+            Err(trouble) => return self.leave(chosen, trouble).await,
         };
         asking::meet(&mut self.watch, source.base());
         let fingerprint = source.fingerprint().to_owned();
@@ -216,7 +214,11 @@ impl Pass {
         }
         let others = due::list_in_progress_on(&self.shared.db, &row.tenant, extension, PAGE_ROWS).await?;
         let since = |call: &CallRow| (call.answered_at_ms.unwrap_or(call.created_at_ms), call.id.clone());
-        Ok(others.into_iter().filter(|other| since(other) > since(row)).map(|other| other.id).max())
+        // The legs of one conversation may all name the extension.
+        let root = |call: &CallRow| call.parent_id.clone().unwrap_or_else(|| call.provider_id.clone());
+        let is_another = |other: &CallRow| (root(other), &other.account) != (root(row), &row.account);
+        let newer = others.into_iter().filter(|other| is_another(other) && since(other) > since(row));
+        Ok(newer.map(|other| other.id).max())
     }
 
     pub(super) fn calls(&self, chosen: Option<Vec<CallRow>>) -> Calls {
@@ -311,6 +313,15 @@ async fn claim(
 pub(super) fn sign_of_life(signal: &Signal, row: &CallRow) -> Signal {
     let received_ms = signal.received_ms.max(row.created_at_ms);
     Signal { claim: Claim::Alive, details: Default::default(), link: None, received_ms, ..signal.clone() }
+}
+
+/// What a sweep says of calls that somebody else is asking about. What is due says nothing: it is asked about then.
+fn elsewhere(mut report: Report, chosen: Option<Vec<CallRow>>) -> Report {
+    for row in chosen.unwrap_or_default() {
+        let status = row.status.parse().unwrap_or(Status::Queued);
+        report.skip(&row, status, "Another sweep asks about its account at this moment.".to_owned());
+    }
+    report
 }
 
 pub(super) fn leg(row: &CallRow) -> Leg {

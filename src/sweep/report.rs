@@ -125,6 +125,11 @@ impl Report {
         self.alive += 1;
     }
 
+    /// A webhook told the ending first.
+    pub(super) const fn count_told(&mut self) {
+        self.looked += 1;
+    }
+
     pub(super) const fn count_repaired(&mut self) {
         self.looked += 1;
         self.repaired += 1;

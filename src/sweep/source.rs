@@ -4,6 +4,7 @@ use super::twilio::TwilioSource;
 use crate::{
     clock::SharedClock,
     directory::{Account, Directory, Unavailable},
+    provider::{Trouble, TroubleKind},
     telemetry::Metrics,
     twilio::client::{Client, ClientError, Connections, Credentials, Pace, Patience},
 };
@@ -73,25 +74,29 @@ impl Sources {
         Ok(Self { directory, clock, base, requests_per_second, patience, metrics, connections, rng, kept })
     }
 
-    /// Who can be asked about the calls of an account. `None`: nobody, because the directory does not know the account, or
-    /// as another tenant's, or without credentials, or because its provider cannot be asked.
-    pub async fn of(
-        &self,
-        tenant: &str,
-        provider: &str,
-        account: &str,
-    ) -> Result<Option<Arc<TwilioSource>>, Unavailable> {
-        let known = self.directory.account(account).await?;
+    /// Who can be asked about the calls of an account. `None`: nobody, because its provider only ever pushes, or because the
+    /// account was never given credentials. One that has lost its credentials, or that is not known here, is another matter:
+    /// somebody has to mend that, and could ask then.
+    pub async fn of(&self, tenant: &str, provider: &str, account: &str) -> Result<Option<Arc<TwilioSource>>, Trouble> {
+        if provider != TWILIO {
+            return Ok(None);
+        }
+        let known = self.directory.account(account).await.map_err(away)?;
         let known = known.filter(|known| known.tenant == tenant && known.provider == provider);
-        let Some(known) = known.filter(|known| known.provider == TWILIO) else { return Ok(None) };
+        let Some(known) = known else { return Err(locked(account, "it is not known here: `onhook accounts add`")) };
         let (mut credentials, mut base) = (self.credentials(&known), known.api_base.clone());
         if credentials.is_empty()
-            && let Some(parent) = self.parent(&known).await?
+            && let Some(parent) = self.parent(&known).await.map_err(away)?
         {
             credentials = self.credentials(&parent);
             base = base.or_else(|| parent.api_base.clone());
         }
-        Ok(self.kept(&known.id, base.as_ref().unwrap_or(&self.base), credentials))
+        match self.kept(&known.id, base.as_ref().unwrap_or(&self.base), credentials) {
+            None if known.has_secrets || known.parent.is_some() => {
+                Err(locked(account, "none of its tokens and keys is good now: `onhook accounts rotate`"))
+            }
+            source => Ok(source),
+        }
     }
 
     /// The Twilio accounts of a tenant by id: all of them, or the one that is named.
@@ -178,6 +183,14 @@ fn fingerprint(credentials: &[Credentials]) -> String {
 /// What is behind it is whole at any time, whoever panicked while holding it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn away(error: Unavailable) -> Trouble {
+    Trouble { kind: TroubleKind::Unreachable, detail: error.to_string() }
+}
+
+fn locked(account: &str, why: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, detail: format!("find credentials of {account}: {why}") }
 }
 
 pub(super) const TWILIO: &str = "twilio";

@@ -196,6 +196,7 @@ fn overlays(tenant: &str) -> Overlays {
         tenant: tenant.into(),
         provider: "twilio".into(),
         parent: None,
+        has_secrets: true,
         tokens: vec![SecretString::from("configured").into()],
         api_keys: Vec::new(),
         api_base: None,
