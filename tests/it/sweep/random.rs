@@ -26,7 +26,7 @@ async fn in_the_end_every_call_is_what_it_is() {
         let scene = Scene::on(&at, &[]).await;
         known += story(scene, seed).await;
     }
-    assert!(known > CALLS * 10, "too few calls were heard of at all: {known}");
+    assert!(known > CALLS * 8, "too few calls were heard of at all: {known}");
 }
 
 /// How many calls of the story the gateway heard of.
