@@ -38,7 +38,8 @@ Examples:
   onhook sweep --dry-run --exit-code --json
   onhook sweep --yes --threshold 1h
 
-Exit codes: 0 done, 2 nobody could be asked whether it may, 5 with --dry-run --exit-code: something would change")]
+Exit codes: 0 done, 2 nobody could be asked whether it may, 5 with --dry-run --exit-code: something would change,
+6 nobody could say anything of any call")]
 pub struct Sweep {
     #[command(flatten)]
     tenant: Tenant,
@@ -74,7 +75,12 @@ impl Sweep {
         match report {
             Some(report) => {
                 show(&desk.out, &report)?;
-                Ok(if self.exit_code && !report.changed.is_empty() { Exit::Findings } else { Exit::Ok })
+                let nobody_could_say = report.skipped_count > 0 && report.skipped_count == report.looked;
+                Ok(match self.exit_code && !report.changed.is_empty() {
+                    true => Exit::Findings,
+                    false if nobody_could_say => Exit::Unavailable,
+                    false => Exit::Ok,
+                })
             }
             None => Ok(Exit::Ok),
         }

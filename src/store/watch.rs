@@ -67,6 +67,12 @@ pub async fn release(tx: &mut Tx, row: &WatchRow) -> Result<(), StoreError> {
     RELEASE.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
 }
 
+/// Keeps an account for longer; `row` has the lease that was taken. `false`: somebody else has it meanwhile.
+pub async fn renew(tx: &mut Tx, row: &WatchRow, until_ms: i64) -> Result<bool, StoreError> {
+    let query = RENEW.query().bind(&row.tenant).bind(&row.account).bind(row.lease_until_ms).bind(until_ms);
+    Ok(query.execute(tx).await? > 0)
+}
+
 /// What is known of an account.
 pub async fn find(on: impl Into<On<'_>>, tenant: &str, account: &str) -> Result<Option<WatchRow>, StoreError> {
     FIND.query().bind(tenant).bind(account).fetch_optional(on).await
@@ -107,6 +113,7 @@ statements! {
              detail = excluded.detail, failing_since_ms = excluded.failing_since_ms, failures = excluded.failures,
              ask_again_ms = excluded.ask_again_ms, refused = excluded.refused, alarmed_ms = excluded.alarmed_ms
          WHERE watch.lease_until_ms = excluded.lease_until_ms");
+    RENEW = both("UPDATE watch SET lease_until_ms = $4 WHERE tenant = $1 AND account = $2 AND lease_until_ms = $3");
     FIND = both("SELECT ", watch_columns!(names), " FROM watch WHERE tenant = $1 AND account = $2");
     LIST_TROUBLED = both("SELECT ", watch_columns!(names), " FROM watch
         WHERE trouble IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR tenant = $1) ORDER BY tenant, account LIMIT $2");

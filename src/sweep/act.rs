@@ -8,6 +8,7 @@ use super::{
 use crate::{
     domain::{
         call::Row,
+        signal::{Field, Signal},
         state::{Resolution, Status},
         time::{MINUTE, Millis},
     },
@@ -99,7 +100,7 @@ impl Pass {
         let decision =
             decided.clone().map(|(action, rule, evidence)| Decision { actor: actor(), action, rule, evidence, judged });
         let provider = if act.row.provider == "asterisk" { "asterisk" } else { "twilio" };
-        let signals = signal.iter().cloned().collect();
+        let signals = signal.iter().map(|signal| told_of(signal, &act.row)).collect();
         Submission { tenant: act.row.tenant.clone(), provider, delivery: None, signals, ask: Vec::new(), decision }
     }
 
@@ -204,6 +205,15 @@ fn foretell(act: &Act) -> Result<After, StoreError> {
     Ok(After::of_row(&ingest::foretell(&act.row, act.verdict.signal.as_ref())?))
 }
 
+/// What was heard of a call, without what was erased from it: a person that was forgotten does not come back by asking.
+fn told_of(signal: &Signal, row: &CallRow) -> Signal {
+    let mut signal = signal.clone();
+    if row.direction.is_some() && row.from.is_none() && row.to.is_none() {
+        signal.details.retain(|field, _| !matches!(field, Field::From | Field::To | Field::RecordingUrl));
+    }
+    signal
+}
+
 /// Whether what was heard is more than a sign of life.
 fn is_news(act: &Act) -> bool {
     act.verdict.signal.as_ref().is_some_and(|signal| !signal.is_sign_of_life())
@@ -225,4 +235,4 @@ const REPEATS_MAX: u32 = 3;
 /// How long what was heard may take to be written.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
 /// When one that was given up is asked about again.
-const ENDING_AFTER_MS: Millis = 5 * MINUTE;
+pub(super) const ENDING_AFTER_MS: Millis = 5 * MINUTE;

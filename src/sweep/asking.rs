@@ -80,6 +80,17 @@ fn fail(
     watch.trouble = Some(trouble.kind.as_str().to_owned());
     watch.detail = Some(trouble.detail.clone());
     watch.failures = watch.failures.saturating_add(1);
+    if watch.failures == 1 {
+        let WatchRow { tenant, account, base, .. } = &*watch;
+        let kind = trouble.kind.as_str();
+        tracing::warn!(
+            tenant,
+            account,
+            base,
+            kind,
+            "failed to {trouble}; its calls are asked about again with each sweep"
+        );
+    }
     let refused = trouble.kind == TroubleKind::Refused;
     watch.refused = fingerprint.filter(|_| refused);
     let again_ms = watch.ask_again_ms.filter(|_| waits).unwrap_or(now_ms.saturating_add(REFUSED_AGAIN_MS));

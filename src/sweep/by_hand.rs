@@ -2,6 +2,7 @@
 
 use super::{
     SweepError, Sweeper,
+    act::ENDING_AFTER_MS,
     report::{Chosen, Request},
     verdict::{Answer, NOBODY},
 };
@@ -17,6 +18,7 @@ use crate::{
         StoreError,
         calls::{CallRow, LegKey},
         due::{self, Asked},
+        follow_ups::{self, FollowUpRow},
     },
     twilio::client::{HangUp, HungUp},
 };
@@ -101,7 +103,26 @@ impl Sweeper {
         let provider = if row.provider == "asterisk" { "asterisk" } else { "twilio" };
         let (tenant, decision) = (row.tenant.clone(), Some(decision));
         let (delivery, signals, ask) = (None, vec![signal], Vec::new());
-        Ok(self.0.ingest.submit(Submission { tenant, provider, delivery, signals, ask, decision }).await?)
+        let submission = Submission { tenant, provider, delivery, signals, ask, decision };
+        let submitted = self.0.ingest.submit(submission).await?;
+        self.ask_later(row, now_ms).await?;
+        Ok(submitted)
+    }
+
+    /// How it really ended is asked later, once: an operator's word is not the last one.
+    async fn ask_later(&self, row: &CallRow, now_ms: Millis) -> Result<(), StoreError> {
+        let asked = FollowUpRow {
+            tenant: row.tenant.clone(),
+            provider_id: row.provider_id.clone(),
+            account: row.account.clone(),
+            kind: follow_ups::ENDING.to_owned(),
+            due_ms: now_ms.saturating_add(ENDING_AFTER_MS),
+            attempts: 0,
+            created_ms: now_ms,
+        };
+        let mut tx = self.0.db.begin().await?;
+        follow_ups::insert(&mut tx, &[asked]).await?;
+        tx.commit().await
     }
 }
 

@@ -242,6 +242,10 @@ impl Sweeper {
         reports.into_values().for_each(|report| all.add(report));
         if !request.dry_run {
             self.count(&all);
+            if all.repaired + all.given_up > 0 {
+                let Report { looked, alive, repaired, given_up, skipped_count: skipped, .. } = all;
+                tracing::info!(looked, alive, repaired, given_up, skipped, "calls that were silent have ended");
+            }
         }
         match failed {
             Some(error) if all.looked == 0 => Err(error.into()),

@@ -39,6 +39,8 @@ pub(super) struct Pass {
     pub(super) due: Due,
     /// Until when calls are leased.
     pub(super) lease_ms: Millis,
+    /// Whether the account is claimed: nobody else asks about its calls meanwhile.
+    exclusive: bool,
     pub(super) watch: WatchRow,
     /// Why the account did not answer, if it did not.
     pub(super) trouble: Option<Trouble>,
@@ -79,10 +81,22 @@ impl Pass {
             }
         };
         // Somebody else is asking, or has just asked.
-        let Some(watch) = watch else { return Ok(elsewhere(report, chosen)) };
+        let Some(watch) = watch else { return elsewhere(&shared, &request, &account, due, chosen).await };
         let (trouble, fingerprint, source) = (None, None, Source::Asked);
-        let mut pass =
-            Self { shared, request, account, now_ms, due, lease_ms, watch, trouble, fingerprint, source, report };
+        let mut pass = Self {
+            shared,
+            request,
+            account,
+            now_ms,
+            due,
+            lease_ms,
+            exclusive,
+            watch,
+            trouble,
+            fingerprint,
+            source,
+            report,
+        };
         let done = pass.sweep(chosen).await;
         if exclusive {
             let Self { shared, watch, trouble, fingerprint, source, .. } = &mut pass;
@@ -221,6 +235,22 @@ impl Pass {
         Ok(newer.map(|other| other.id).max())
     }
 
+    /// Takes the account, and the calls of the next page, for longer: a pass may be long, and a dead one must not be.
+    pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
+        if !self.exclusive {
+            return Ok(());
+        }
+        let until_ms = self.shared.clock.now_ms().saturating_add(LEASE_MS);
+        let mut tx = self.shared.db.begin().await?;
+        let is_ours = watch::renew(&mut tx, &self.watch, until_ms).await?;
+        tx.commit().await?;
+        if is_ours {
+            self.watch.lease_until_ms = until_ms;
+        }
+        self.lease_ms = until_ms;
+        Ok(())
+    }
+
     pub(super) fn calls(&self, chosen: Option<Vec<CallRow>>) -> Calls {
         match chosen {
             Some(calls) => Calls::Chosen(calls),
@@ -315,13 +345,25 @@ pub(super) fn sign_of_life(signal: &Signal, row: &CallRow) -> Signal {
     Signal { claim: Claim::Alive, details: Default::default(), link: None, received_ms, ..signal.clone() }
 }
 
-/// What a sweep says of calls that somebody else is asking about. What is due says nothing: it is asked about then.
-fn elsewhere(mut report: Report, chosen: Option<Vec<CallRow>>) -> Report {
-    for row in chosen.unwrap_or_default() {
+/// What a sweep by hand says of calls that somebody else is asking about. The sweeper says nothing: it looks again soon.
+async fn elsewhere(
+    shared: &Shared,
+    request: &Request,
+    account: &DueAccount,
+    due: Due,
+    chosen: Option<Vec<CallRow>>,
+) -> Result<Report, StoreError> {
+    let mut report = Report { dry_run: request.dry_run, ..Report::default() };
+    let calls = match chosen {
+        Some(calls) => calls,
+        None if request.actor == super::SWEEPER => Vec::new(),
+        None => due::list(&shared.db, (&account.tenant, &account.account), due, "", PAGE_ROWS).await?,
+    };
+    for row in calls {
         let status = row.status.parse().unwrap_or(Status::Queued);
-        report.skip(&row, status, "Another sweep asks about its account at this moment.".to_owned());
+        report.skip(&row, status, "Another sweep is asking about its account. Look again in a minute.".to_owned());
     }
-    report
+    Ok(report)
 }
 
 pub(super) fn leg(row: &CallRow) -> Leg {
@@ -329,7 +371,7 @@ pub(super) fn leg(row: &CallRow) -> Leg {
 }
 
 /// Until when an account and its calls are taken: whoever has not ended by then is dead.
-const LEASE_MS: Millis = 2 * MINUTE;
+const LEASE_MS: Millis = MINUTE;
 /// How many pages of calls that nobody can say anything of one pass looks at.
 const PAGES_MAX: usize = 40;
 const PAGE_LEN: usize = PAGE_ROWS as usize;

@@ -42,6 +42,7 @@ impl Pass {
         let mut left = SINGLES_MAX;
         // What is not asked in time stays due.
         while watch.seconds() < SINGLES_WITHIN_S && left > 0 && self.trouble.is_none() {
+            self.renew().await?;
             let mut page = self.next(&mut calls).await?;
             if page.is_empty() {
                 break;

@@ -132,5 +132,6 @@ async fn a_secret_opens_only_where_it_was_put() {
     asking.clock.advance(2 * MINUTE);
     assert_eq!((keys(ACCOUNT).await, keys(SUB).await), (0, 0));
     assert!(asking.directory.account(ACCOUNT).await.unwrap().unwrap().tokens.is_empty());
-    assert!(asking.sources.of("acme", "twilio", ACCOUNT).await.unwrap().is_none(), "there is nothing to ask with");
+    let locked = asking.sources.of("acme", "twilio", ACCOUNT).await.expect_err("there is nothing to ask with");
+    assert_eq!(locked.kind, TroubleKind::Refused, "but there was: nothing is decided without it");
 }

@@ -90,18 +90,21 @@ async fn nobody_is_asked_about_what_is_anothers_or_has_no_credentials() {
     let is_there = async |tenant: &str, provider: &str, account: &str| {
         asking.sources.of(tenant, provider, account).await.unwrap().is_some()
     };
+    let trouble = async |tenant: &str, account: &str| {
+        asking.sources.of(tenant, "twilio", account).await.expect_err("somebody has to mend that").kind
+    };
     assert!(is_there("acme", "twilio", ACCOUNT).await);
-    assert!(!is_there("default", "twilio", ACCOUNT).await, "it is another tenant's");
+    assert_eq!(trouble("default", ACCOUNT).await, TroubleKind::Refused, "it is another tenant's");
     assert!(!is_there("acme", "asterisk", ACCOUNT).await);
     assert!(!is_there("acme", "asterisk", "pbx").await);
-    assert!(!is_there("acme", "twilio", "pbx").await);
-    assert!(!is_there("acme", "twilio", SUB).await, "it has no credentials");
+    assert_eq!(trouble("acme", "pbx").await, TroubleKind::Refused);
+    assert!(!is_there("acme", "twilio", SUB).await, "it never had credentials");
     asking.clock.advance(2 * SECOND);
-    assert!(!is_there("acme", "twilio", "AC404").await);
+    assert_eq!(trouble("acme", "AC404").await, TroubleKind::Refused, "it is not known here");
     asking.at.db.close().await;
     asking.clock.advance(2 * MINUTE);
     assert!(is_there("acme", "twilio", ACCOUNT).await, "what is known stays known");
-    asking.sources.of("acme", "twilio", "AC405").await.expect_err("it may well exist");
+    assert_eq!(trouble("acme", "AC405").await, TroubleKind::Unreachable, "it may well exist");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

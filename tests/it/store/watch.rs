@@ -37,7 +37,12 @@ async fn an_account_is_taken_by_one(at: TestDatabase) {
     let other = Claim { account: "AC2", ..claim(1_050, None) };
     assert!(commit!(at, |tx| watch::claim(tx, other)).is_some());
     assert!(commit!(at, |tx| watch::claim(tx, claim(1_100, None))).is_some(), "whoever had it must be dead");
-    commit!(at, |tx| watch::release(tx, &row()));
+    let learned = WatchRow { lease_until_ms: 1_250, ..row() };
+    assert!(!commit!(at, |tx| watch::renew(tx, &learned, 1_300)), "whoever has not got it cannot keep it");
+    commit!(at, |tx| watch::release(tx, &learned));
+    assert_eq!(commit!(at, |tx| watch::claim(tx, claim(1_110, None))), None, "nor let it go");
+    assert!(commit!(at, |tx| watch::renew(tx, &WatchRow { lease_until_ms: 1_200, ..row() }, 1_250)));
+    commit!(at, |tx| watch::release(tx, &learned));
     assert_eq!(commit!(at, |tx| watch::claim(tx, claim(1_010, Some(999)))), None, "listed a moment ago");
     let known = commit!(at, |tx| watch::claim(tx, claim(1_010, Some(1_000)))).unwrap();
     assert_eq!(known, WatchRow { lease_until_ms: 1_110, ..row() });
