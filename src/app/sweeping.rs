@@ -33,7 +33,8 @@ pub fn sweeper(config: &Config, with: SweepWith<'_>) -> Result<Sweeper, ClientEr
         metrics: metrics.clone(),
         rng: StdRng::from_rng(rng),
     })?;
-    Ok(Sweeper::new(sweep::Parts { db, clock, rng: StdRng::from_rng(rng), ingest, sources, metrics, rules }))
+    let (rng, public_url) = (StdRng::from_rng(rng), config.public_url.clone());
+    Ok(Sweeper::new(sweep::Parts { db, clock, rng, ingest, sources, metrics, rules, public_url }))
 }
 
 /// What a sweeper needs beside its configuration.

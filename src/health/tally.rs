@@ -74,13 +74,17 @@ pub(super) async fn tally(db: &Db, entries: &[Entry], oldest_ms: Millis, now_ms:
     let mut tally = Tally::default();
     tally.count_callbacks(&seen, &doors);
     let changes = changes(&seen, &endings, &doors);
-    let gaps = gaps_of(db, &changes).await?;
+    let said = said_of(db, &changes).await?;
     for (leg, change) in changes {
-        let missing = gaps.get(&key_of(leg)).copied().filter(|_| change.now == KnownBy::Callback);
-        if missing.is_some_and(|missing| missing > 0) {
-            tally.follow_ups.push(follow_up(leg, change.ended_ms, now_ms));
+        let said = said.get(&key_of(leg));
+        let missing = said.filter(|_| change.now == KnownBy::Callback).map_or(0, Said::gaps);
+        // Whoever asked for an ending notes that its callback is missing, but may die before that.
+        let is_unasked = change.now == KnownBy::Reconciled && said.is_some_and(|said| !said.is_replayed);
+        if missing > 0 || is_unasked {
+            let ended_ms = said.and_then(|said| said.ended_ms).unwrap_or(change.ended_ms);
+            tally.follow_ups.push(follow_up(leg, ended_ms, now_ms));
         }
-        tally.count_ending(leg, change, missing.unwrap_or_default(), oldest_ms);
+        tally.count_ending(leg, change, missing, oldest_ms);
     }
     Ok(tally)
 }
@@ -163,27 +167,56 @@ fn ended(entry: &EndingEntry, step: &TimelineStep<'_>, leg: &LegRow, doors: &Doo
     Ended { seq: entry.seq, at_ms: entry.at_ms, over: step.to.is_ended(), by }
 }
 
-/// How many callbacks are missing of the legs whose ending a callback told.
-async fn gaps_of(db: &Db, changes: &[(&LegRow, ending::Change)]) -> Result<HashMap<SubjectKey, i64>, StoreError> {
-    let told = changes.iter().filter(|(_, change)| change.now == KnownBy::Callback);
+/// What is stored of a leg.
+#[derive(Debug, Default)]
+struct Said {
+    /// The numbers of the callbacks that came, and that of the one that told the ending.
+    heard: Vec<i64>,
+    last: i64,
+    /// When it ended, as whoever told it said.
+    ended_ms: Option<Millis>,
+    /// Whether its history was asked for: only there an answer has a number.
+    is_replayed: bool,
+}
+
+impl Said {
+    fn hear(&mut self, signal: &Signal) {
+        let is_ending = matches!(signal.claim, Claim::Ended(_));
+        if is_ending {
+            self.ended_ms = self.ended_ms.max(signal.at);
+        }
+        match (signal.witness, signal.sequence) {
+            (Witness::Callback, Some(number)) => {
+                self.heard.push(number);
+                self.last = if is_ending { number.max(self.last) } else { self.last };
+            }
+            (Witness::Reconciled, Some(_)) => self.is_replayed = true,
+            _ => {}
+        }
+    }
+
+    /// How many callbacks are missing.
+    fn gaps(&self) -> i64 {
+        ending::gaps(self.last, self.heard.iter().copied())
+    }
+}
+
+/// What is stored of the legs whose ending a callback told or an answer.
+async fn said_of(db: &Db, changes: &[(&LegRow, ending::Change)]) -> Result<HashMap<SubjectKey, Said>, StoreError> {
+    let told = changes.iter().filter(|(_, change)| matches!(change.now, KnownBy::Callback | KnownBy::Reconciled));
     let legs: HashMap<(&str, &str, &str), &LegRow> =
         told.map(|(leg, _)| ((leg.tenant.as_str(), leg.account.as_str(), leg.provider_id.as_str()), *leg)).collect();
     if legs.is_empty() {
         return Ok(HashMap::new());
     }
     let keys: Vec<LegRow> = legs.values().map(|leg| (*leg).clone()).collect();
-    let mut numbers: HashMap<SubjectKey, (i64, Vec<i64>)> = HashMap::new();
+    let mut said: HashMap<SubjectKey, Said> = HashMap::new();
     for row in health::list_said(db, &keys).await? {
         let leg = legs.get(&(row.tenant.as_str(), row.account.as_str(), row.provider_id.as_str()));
         let (Some(leg), Ok(signal)) = (leg, serde_json::from_str::<Signal>(&row.said)) else { continue };
-        let Some(number) = signal.sequence.filter(|_| signal.witness == Witness::Callback) else { continue };
-        let (last, heard) = numbers.entry(key_of(leg)).or_default();
-        heard.push(number);
-        if matches!(signal.claim, Claim::Ended(_)) {
-            *last = number.max(*last);
-        }
+        said.entry(key_of(leg)).or_default().hear(&signal);
     }
-    Ok(numbers.into_iter().map(|(key, (last, heard))| (key, ending::gaps(last, heard))).collect())
+    Ok(said)
 }
 
 /// That the callbacks that a leg lacks are asked for, as soon as Twilio shows them.

@@ -51,7 +51,8 @@ pub async fn lease(
     LEASE.query().bind(now_ms).bind(beyond_ms).bind(until_ms).bind(limit).fetch_all(tx).await
 }
 
-/// Asks again later: writes `due_ms` and `attempts`.
+/// Asks again later: writes `due_ms` and `attempts` of those that are still there. Whoever was forgotten meanwhile is asked
+/// about no more.
 pub async fn put_off(tx: &mut Tx, rows: &[FollowUpRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -59,9 +60,14 @@ pub async fn put_off(tx: &mut Tx, rows: &[FollowUpRow]) -> Result<(), StoreError
     PUT_OFF.over(rows).execute(tx).await.map(drop)
 }
 
-/// Asks nothing about an account before `until_ms`.
-pub async fn put_off_account(tx: &mut Tx, (tenant, account): (&str, &str), until_ms: i64) -> Result<(), StoreError> {
-    PUT_OFF_ACCOUNT.query().bind(tenant).bind(account).bind(until_ms).execute(tx).await.map(drop)
+/// Puts off to `until_ms` what would be asked about an account before, the longest due first, at most `limit`.
+pub async fn put_off_account(
+    tx: &mut Tx,
+    (tenant, account): (&str, &str),
+    until_ms: i64,
+    limit: i64,
+) -> Result<(), StoreError> {
+    PUT_OFF_ACCOUNT.query().bind(tenant).bind(account).bind(until_ms).bind(limit).execute(tx).await.map(drop)
 }
 
 /// They are learned, or will never be.
@@ -96,8 +102,12 @@ statements! {
             (SELECT tenant, provider_id, account, kind FROM follow_up WHERE due_ms <= $1 OR due_ms > $2
              ORDER BY due_ms LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING ", follow_up_columns!(names)),
     );
-    PUT_OFF = upsert(follow_up_columns into "follow_up" by "tenant, provider_id, account, kind");
-    PUT_OFF_ACCOUNT = both("UPDATE follow_up SET due_ms = $3 WHERE tenant = $1 AND account = $2 AND due_ms < $3");
+    PUT_OFF = over(follow_up_columns: "UPDATE follow_up SET due_ms = k.due_ms, attempts = k.attempts FROM ",
+        " WHERE follow_up.tenant = k.tenant AND follow_up.provider_id = k.provider_id AND follow_up.account = k.account
+            AND follow_up.kind = k.kind");
+    PUT_OFF_ACCOUNT = both("UPDATE follow_up SET due_ms = $3 WHERE (tenant, provider_id, account, kind) IN
+        (SELECT tenant, provider_id, account, kind FROM follow_up WHERE tenant = $1 AND account = $2 AND due_ms < $3
+         ORDER BY due_ms LIMIT $4)");
     DELETE = over(follow_up_columns: "DELETE FROM follow_up WHERE (tenant, provider_id, account, kind) IN
         (SELECT k.tenant, k.provider_id, k.account, k.kind FROM ", ")");
     LIST_OF_CALL = both("SELECT ", follow_up_columns!(names), " FROM follow_up

@@ -4,7 +4,13 @@
 //! What is due is leased, and asked account by account. What was learned is submitted and struck off; what was not is asked
 //! again later, up to a number of attempts and an age. Trouble of an account is no attempt: its questions wait.
 
-use super::{Shared, asking, history, twilio::TwilioSource, verdict::BELIEVED_MS};
+pub(super) use super::history::history_row;
+use super::{
+    Shared, asking,
+    history::{self, is_forgotten},
+    twilio::TwilioSource,
+    verdict::BELIEVED_MS,
+};
 use crate::{
     clock::Stopwatch,
     domain::{
@@ -20,14 +26,11 @@ use crate::{
         StoreError,
         calls::{CallRow, LegKey},
         due,
-        follow_ups::{self, ENDING, FollowUpRow, HISTORY},
+        follow_ups::{self, ENDING, FollowUpRow},
         signals,
         watch::{self, Claim as Claiming, WatchRow},
     },
-    twilio::{
-        history::{KEPT_MS, SHOWN_AFTER_MS},
-        rest::CallRequest,
-    },
+    twilio::{history::KEPT_MS, rest::CallRequest},
 };
 use rand::RngExt;
 use std::{
@@ -40,6 +43,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 /// Asks what is due, for a while; what is left stays due.
 pub(super) async fn follow_up(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let watch = Stopwatch::start();
+    let mut waits: BTreeMap<(String, String), Millis> = BTreeMap::new();
     for _ in 0..ROUNDS_MAX {
         let now_ms = shared.clock.now_ms();
         let mut tx = shared.db.begin().await?;
@@ -55,17 +59,21 @@ pub(super) async fn follow_up(shared: &Arc<Shared>) -> Result<(), StoreError> {
         let permits = Arc::new(Semaphore::new(super::ACCOUNTS_AT_ONCE));
         for ((tenant, account), rows) in accounts {
             let (shared, permits) = (shared.clone(), permits.clone());
+            // Who could not be asked a moment ago is not asked again in the next round.
+            let waits_ms = waits.get(&(tenant.clone(), account.clone())).copied();
             asking.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                let done = FollowUps::of(&shared, &tenant, &account, now_ms).run(rows).await;
-                done.inspect_err(|error| {
+                let done = FollowUps::of(&shared, &tenant, &account, now_ms).run(rows, waits_ms).await;
+                let until_ms = done.inspect_err(|error| {
                     tracing::warn!(tenant, account, "failed to {error} after the end of calls; it is tried again")
-                })
+                });
+                ((tenant, account), until_ms.ok().flatten())
             });
         }
         while let Some(done) = asking.join_next().await {
-            if let Err(panic) = done {
-                tracing::error!(%panic, "following up the calls of an account broke; it is tried again");
+            match done {
+                Ok((account, until_ms)) => waits.extend(until_ms.map(|until_ms| (account, until_ms))),
+                Err(panic) => tracing::error!(%panic, "following up the calls of an account broke; it is tried again"),
             }
         }
         if is_last || watch.seconds() > WITHIN_S {
@@ -110,7 +118,12 @@ impl<'a> FollowUps<'a> {
         Self { shared, tenant, account, now_ms, gone, later, new, wait_until_ms: None }
     }
 
-    async fn run(mut self, rows: Vec<FollowUpRow>) -> Result<(), StoreError> {
+    /// Answers until when the account is to be left alone.
+    async fn run(mut self, rows: Vec<FollowUpRow>, waits_ms: Option<Millis>) -> Result<Option<Millis>, StoreError> {
+        self.wait_until_ms = waits_ms;
+        if waits_ms.is_some() {
+            return self.settle().await;
+        }
         let open = self.open(rows).await?;
         if let Some(provider) = open.first().map(|open| open.call.provider.clone()) {
             self.ask(&provider, open).await?;
@@ -120,18 +133,29 @@ impl<'a> FollowUps<'a> {
 
     /// Those that are still a question.
     async fn open(&mut self, rows: Vec<FollowUpRow>) -> Result<Vec<Open>, StoreError> {
-        let keys: Vec<LegKey> = rows.iter().map(|row| self.key(&row.provider_id)).collect();
-        let calls = due::list_by_keys(&self.shared.db, &keys).await?;
-        let calls: HashMap<String, CallRow> = calls.into_iter().map(|call| (call.provider_id.clone(), call)).collect();
+        let calls = self.calls(&rows).await?;
         let mut open = Vec::new();
         for row in rows {
-            let call = calls.get(&row.provider_id).filter(|call| is_open(&row.kind, call) && !self.is_old(&row));
+            let call = calls.get(&row.provider_id).filter(|call| !is_forgotten(call) && !self.is_old(&row));
             match call {
-                Some(call) => open.push(Open { row, call: call.clone() }),
-                None => self.gone.push(row),
+                Some(call) if is_open(&row.kind, call) => open.push(Open { row, call: call.clone() }),
+                // Whoever told its ending may have died before its history was asked for.
+                Some(call) if row.kind == ENDING && call.resolution.as_deref() == Some(RECONCILED) => {
+                    let ended_ms = call.ended_at_ms.unwrap_or(self.now_ms);
+                    self.new.extend(history_row(&self.key(&row.provider_id), ended_ms, self.now_ms));
+                    self.gone.push(row);
+                }
+                _ => self.gone.push(row),
             }
         }
         Ok(open)
+    }
+
+    /// The calls they are about, by the provider's id.
+    async fn calls(&self, rows: &[FollowUpRow]) -> Result<HashMap<String, CallRow>, StoreError> {
+        let keys: Vec<LegKey> = rows.iter().map(|row| self.key(&row.provider_id)).collect();
+        let calls = due::list_by_keys(&self.shared.db, &keys).await?;
+        Ok(calls.into_iter().map(|call| (call.provider_id.clone(), call)).collect())
     }
 
     async fn ask(&mut self, provider: &str, open: Vec<Open>) -> Result<(), StoreError> {
@@ -198,7 +222,14 @@ impl<'a> FollowUps<'a> {
 
     async fn submit(&mut self, told: Vec<(Open, Told)>) -> Result<(), StoreError> {
         let (mut rows, mut submissions) = (Vec::new(), Vec::new());
+        // Somebody may have been forgotten while it was asked: what was told would bring the numbers back.
+        let asked: Vec<FollowUpRow> = told.iter().map(|(open, _)| open.row.clone()).collect();
+        let calls = self.calls(&asked).await?;
         for (Open { row, call }, told) in told {
+            if calls.get(&row.provider_id).is_none_or(is_forgotten) {
+                self.gone.push(row);
+                continue;
+            }
             let (signals, is_learned) = match told {
                 Told::Ending(signal) => {
                     let is_learned = matches!(signal.claim, Claim::Ended(_) | Claim::Live(_));
@@ -227,7 +258,7 @@ impl<'a> FollowUps<'a> {
         let stored = signals::list_of_call(&self.shared.db, &call.tenant, &call.account, &call.provider_id).await?;
         let known: Vec<Signal> = stored.iter().map(signals::SignalRow::signal).collect::<Result<_, _>>()?;
         let leg = Leg { provider_id: call.provider_id.clone(), account: call.account.clone() };
-        let lost = history::lost(requests, &leg, &known, self.now_ms);
+        let lost = history::lost(requests, &leg, &known, self.now_ms, self.shared.public_url.as_ref());
         tracing::debug!(
             call = call.id,
             sent = requests.len(),
@@ -267,37 +298,23 @@ impl<'a> FollowUps<'a> {
         self.now_ms.saturating_sub(row.created_ms) > kept_ms
     }
 
-    async fn settle(self) -> Result<(), StoreError> {
+    async fn settle(self) -> Result<Option<Millis>, StoreError> {
         let Self { shared, tenant, account, gone, later, new, wait_until_ms, .. } = self;
         let mut tx = shared.db.begin().await?;
         if let Some(until_ms) = wait_until_ms {
-            follow_ups::put_off_account(&mut tx, (tenant, account), until_ms).await?;
+            follow_ups::put_off_account(&mut tx, (tenant, account), until_ms, PUT_OFF_MAX).await?;
         }
         follow_ups::put_off(&mut tx, &later).await?;
         follow_ups::delete(&mut tx, &gone).await?;
         follow_ups::insert(&mut tx, &new).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(wait_until_ms)
     }
 
     fn key(&self, provider_id: &str) -> LegKey {
         let (tenant, account) = (self.tenant.to_owned(), self.account.to_owned());
         LegKey { tenant, provider_id: provider_id.to_owned(), account }
     }
-}
-
-/// That the lost callbacks of a call are asked for, as soon as Twilio shows them. `None`: it does not any more.
-pub(super) fn history_row(key: &LegKey, ended_ms: Millis, now_ms: Millis) -> Option<FollowUpRow> {
-    let ended_ms = ended_ms.min(now_ms);
-    let LegKey { tenant, provider_id, account } = key.clone();
-    (now_ms.saturating_sub(ended_ms) < KEPT_MS).then(|| FollowUpRow {
-        tenant,
-        provider_id,
-        account,
-        kind: HISTORY.to_owned(),
-        due_ms: ended_ms.saturating_add(SHOWN_AFTER_MS).max(now_ms),
-        attempts: 0,
-        created_ms: now_ms,
-    })
 }
 
 /// Asks all, some at a time, until time is up or the account does not answer. Those that were not asked are left out.
@@ -367,6 +384,8 @@ const LEASE_MS: Millis = 2 * MINUTE;
 const BEYOND_MS: Millis = DAY;
 /// How long the questions about an account wait that cannot be asked.
 const WAIT_MS: Millis = 5 * MINUTE;
+/// How many of them are put off in one transaction; the others follow with the next round.
+const PUT_OFF_MAX: i64 = 2_000;
 /// How often something is asked in vain, and how far the attempts are apart: ten hours altogether.
 const ATTEMPTS_MAX: i64 = 8;
 const BACKOFF: Backoff = Backoff { first_ms: 5 * MINUTE, max_ms: 6 * HOUR };
@@ -374,3 +393,4 @@ const BACKOFF: Backoff = Backoff { first_ms: 5 * MINUTE, max_ms: 6 * HOUR };
 const ENDING_KEPT_MS: Millis = 7 * DAY;
 /// How long what was heard may take to be written.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
+const RECONCILED: &str = Resolution::Reconciled.as_str();

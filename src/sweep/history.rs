@@ -5,12 +5,22 @@ use crate::{
     domain::{
         id::Leg,
         signal::{Claim, Identity, Signal, Witness},
+        time::Millis,
     },
     provider::Trouble,
+    store::{
+        calls::{CallRow, LegKey},
+        follow_ups::{FollowUpRow, HISTORY},
+    },
     telemetry::ProviderRequest,
-    twilio::{client::ClientError, history, rest::CallRequest},
+    twilio::{
+        client::ClientError,
+        history::{self, KEPT_MS, SHOWN_AFTER_MS},
+        rest::CallRequest,
+    },
 };
 use std::collections::HashSet;
+use url::Url;
 
 impl TwilioSource {
     /// What Twilio sent and took for a call; `None`: it does not know the call.
@@ -25,13 +35,41 @@ impl TwilioSource {
     }
 }
 
+/// That the lost callbacks of a call are asked for, as soon as Twilio shows them. `None`: it does not any more.
+pub(super) fn history_row(key: &LegKey, ended_ms: Millis, now_ms: Millis) -> Option<FollowUpRow> {
+    let ended_ms = ended_ms.min(now_ms);
+    let LegKey { tenant, provider_id, account } = key.clone();
+    (now_ms.saturating_sub(ended_ms) < KEPT_MS).then(|| FollowUpRow {
+        tenant,
+        provider_id,
+        account,
+        kind: HISTORY.to_owned(),
+        due_ms: ended_ms.saturating_add(SHOWN_AFTER_MS).max(now_ms),
+        attempts: 0,
+        created_ms: now_ms,
+    })
+}
+
+/// Whether its numbers were erased: every call that says its direction had them. What its provider tells has them again.
+pub(super) fn is_forgotten(call: &CallRow) -> bool {
+    call.direction.is_some() && call.from.is_none() && call.to.is_none()
+}
+
 /// The callbacks of a leg that nobody here heard, as they are told now. `known` are its stored signals.
-pub(super) fn lost(requests: &[CallRequest], leg: &Leg, known: &[Signal], asked_ms: i64) -> Vec<Signal> {
+///
+/// `public_url` is where Twilio calls this gateway.
+pub(super) fn lost(
+    requests: &[CallRequest],
+    leg: &Leg,
+    known: &[Signal],
+    asked_ms: i64,
+    public_url: Option<&Url>,
+) -> Vec<Signal> {
     let heard: Vec<&Signal> = known.iter().filter(|signal| signal.witness == Witness::Callback).collect();
     let mut seen: HashSet<Identity> = known.iter().map(Signal::identity).collect();
     requests
         .iter()
-        .filter_map(|request| history::read(request, leg, asked_ms))
+        .filter_map(|request| history::read(request, leg, asked_ms, public_url))
         .filter(|told| !heard.iter().any(|heard| is_same(heard, told)))
         // What was replayed before, and what was sent to two URLs.
         .filter(|told| seen.insert(told.identity()))
@@ -92,7 +130,7 @@ mod tests {
     fn what_came_is_not_lost() {
         let all = [sent("ringing", "1".into()), sent("in-progress", "2".into()), sent("completed", "3".into())];
         let numbers = |known: &[Signal]| -> Vec<Option<i64>> {
-            lost(&all, &leg(), known, AT).iter().map(|signal| signal.sequence).collect()
+            lost(&all, &leg(), known, AT, None).iter().map(|signal| signal.sequence).collect()
         };
         assert_eq!(numbers(&[]), [Some(1), Some(2), Some(3)]);
         let ringing = heard(Claim::Live(Live::Ringing), Some(1), Some(AT - 5));
@@ -109,17 +147,17 @@ mod tests {
     fn without_a_number_the_time_tells() {
         let all = [sent("ringing", Value::Null)];
         let known = |at| [heard(Claim::Live(Live::Ringing), None, at)];
-        assert!(lost(&all, &leg(), &known(Some(AT)), AT).is_empty());
-        assert_eq!(lost(&all, &leg(), &known(Some(AT - 1_000)), AT).len(), 1);
+        assert!(lost(&all, &leg(), &known(Some(AT)), AT, None).is_empty());
+        assert_eq!(lost(&all, &leg(), &known(Some(AT - 1_000)), AT, None).len(), 1);
         let in_progress = [heard(Claim::Live(Live::Answered), None, Some(AT))];
-        assert_eq!(lost(&all, &leg(), &in_progress, AT).len(), 1);
+        assert_eq!(lost(&all, &leg(), &in_progress, AT, None).len(), 1);
     }
 
     #[test]
     fn each_is_told_once() {
         let all = [sent("ringing", "1".into()), sent("ringing", "1".into())];
-        let first = lost(&all, &leg(), &[], AT);
+        let first = lost(&all, &leg(), &[], AT, None);
         assert_eq!(first.len(), 1, "sent to two URLs");
-        assert!(lost(&all, &leg(), &first, AT + 60_000).is_empty(), "replayed before");
+        assert!(lost(&all, &leg(), &first, AT + 60_000, None).is_empty(), "replayed before");
     }
 }

@@ -61,6 +61,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// What the sweeper works with.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// By which rules.
     pub rules: SweepRules,
+    /// Where the provider calls this gateway, if that is known.
+    pub public_url: Option<Url>,
 }
 
 /// The settings of the sweeper.
@@ -132,6 +135,7 @@ struct Shared {
     sources: Sources,
     metrics: Metrics,
     rules: SweepRules,
+    public_url: Option<Url>,
     /// One sweep of our own at a time on a node.
     gate: Mutex<()>,
     /// Few that somebody asks for: each lists all that is live.
@@ -152,10 +156,12 @@ impl Shared {
 impl Sweeper {
     /// One that has asked nobody yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { db, clock, rng, ingest, sources, metrics, rules } = parts;
+        let Parts { db, clock, rng, ingest, sources, metrics, rules, public_url } = parts;
         let (rng, gate, observed) = (StdMutex::new(rng), Mutex::new(()), Observed::new(clock.now_ms()));
         let (hands, backfills) = (Semaphore::new(HANDS), Semaphore::new(1));
-        Self(Arc::new(Shared { db, clock, rng, ingest, sources, metrics, rules, gate, hands, backfills, observed }))
+        let shared =
+            Shared { db, clock, rng, ingest, sources, metrics, rules, public_url, gate, hands, backfills, observed };
+        Self(Arc::new(shared))
     }
 
     /// Sweeps until cancelled. Returns only then, also if there is nothing to do by itself.

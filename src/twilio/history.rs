@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use url::{Url, form_urlencoded};
 
 /// What a status callback said of this leg, at whatever URL and whatever was answered. `None`: the entry is no status
-/// callback, or speaks of no call or of another one. `asked_ms` is when Twilio was asked.
-pub fn read(entry: &CallRequest, leg: &Leg, asked_ms: Millis) -> Option<Signal> {
+/// callback, or speaks of no call or of another one. `asked_ms` is when Twilio was asked, `public_url` where it calls us.
+pub fn read(entry: &CallRequest, leg: &Leg, asked_ms: Millis, public_url: Option<&Url>) -> Option<Signal> {
     if !entry.is_status_callback() {
         return None;
     }
@@ -38,21 +38,30 @@ pub fn read(entry: &CallRequest, leg: &Leg, asked_ms: Millis) -> Option<Signal> 
     }
     let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
     let form = Form::parse(encoded.as_bytes()).ok()?;
-    let said = read_status(&form, &own(&entry.request), at.unwrap_or(asked_ms)).ok()?;
+    let said = read_status(&form, &own(&entry.request, public_url), at.unwrap_or(asked_ms)).ok()?;
     let signal = said.signals.into_iter().next().filter(|signal| signal.leg == *leg)?;
     Some(Signal { witness: Witness::Reconciled, received_ms: asked_ms, ..signal })
 }
 
-/// What the user wrote into the URL, if it is that of our door: at any other one `lead_id` may mean something else.
-fn own(request: &Sent) -> Form {
+/// What the user wrote into the URL, if it is that of our door: at any other one, such as that of another onhook with the
+/// same account, `lead_id` may mean something else.
+fn own(request: &Sent, public_url: Option<&Url>) -> Form {
     let url = request.url.as_deref().and_then(|url| Url::parse(url).ok());
-    let Some(url) = url.filter(|url| url.path().ends_with(STATUS_PATH)) else { return Form::default() };
+    let Some(url) = url.filter(|url| is_our_door(url, public_url)) else { return Form::default() };
     let query = Form::parse(url.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     match request.method.as_deref().and_then(|method| method.parse().ok()) {
         // As in `door::Parameters::own`: behind the first name of Twilio's nothing is the user's word.
         Some(Method::Get) => query.before(|name| name.first().is_some_and(u8::is_ascii_uppercase)),
         Some(Method::Post) | None => query,
     }
+}
+
+/// Whether a URL is that of our door: host and path are, whatever the scheme. Where nobody said where we are, the path
+/// decides.
+fn is_our_door(url: &Url, public_url: Option<&Url>) -> bool {
+    let Some(public) = public_url else { return url.path().ends_with(STATUS_PATH) };
+    let is_here = url.host() == public.host() && url.port() == public.port();
+    is_here && url.path().strip_prefix(public.path().trim_end_matches('/')) == Some(STATUS_PATH)
 }
 
 /// From how long after the end of a call on its requests are shown (Call Event resource).
@@ -90,7 +99,7 @@ mod tests {
     }
 
     fn said(method: &str, url: &str, more: Value) -> Option<Signal> {
-        read(&entry(method, url, more), &leg(), ASKED_MS)
+        read(&entry(method, url, more), &leg(), ASKED_MS, None)
     }
 
     #[test]
@@ -126,6 +135,29 @@ mod tests {
     }
 
     #[test]
+    fn the_door_of_another_gateway_is_not_ours() {
+        let public: Url = "https://calls.example.com/hook/".parse().unwrap();
+        let link = |url: &str| {
+            let entry = entry("POST", &format!("{url}/webhooks/twilio/status?lead_id=1"), json!({}));
+            read(&entry, &leg(), ASKED_MS, Some(&public)).unwrap().link.map(|link| link.lead_id)
+        };
+        for ours in
+            ["https://calls.example.com/hook", "http://Calls.Example.com/hook", "https://calls.example.com:443/hook"]
+        {
+            assert_eq!(link(ours), Some("1".into()), "{ours}");
+        }
+        for other in [
+            "https://staging.example.com/hook",
+            "https://calls.example.com",
+            "https://calls.example.com/staging",
+            "https://calls.example.com/hook/hook",
+            "https://calls.example.com:8443/hook",
+        ] {
+            assert_eq!(link(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn times_count_from_as_long_ago_as_calls_are_listed() {
         let at = |at: String| said("POST", URL, json!({ "timestamp": at })).unwrap().at;
         assert_eq!(at(time::rfc3339(ASKED_MS - DAY)), Some(ASKED_MS - DAY));
@@ -147,6 +179,6 @@ mod tests {
         ] {
             assert_eq!(said("POST", URL, other.clone()), None, "{other}");
         }
-        assert_eq!(read(&CallRequest::default(), &leg(), ASKED_MS), None);
+        assert_eq!(read(&CallRequest::default(), &leg(), ASKED_MS, None), None);
     }
 }

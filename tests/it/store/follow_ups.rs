@@ -50,6 +50,8 @@ async fn it_is_put_off_and_deleted(at: TestDatabase) {
     let later = FollowUpRow { attempts: 3, ..row(1, HISTORY, 60) };
     commit!(at, |tx| follow_ups::put_off(tx, std::slice::from_ref(&later)));
     assert_eq!(of_call(&at, 1).await, [row(1, ENDING, 20), later.clone()]);
+    commit!(at, |tx| follow_ups::put_off(tx, &[row(3, HISTORY, 60)]));
+    assert_eq!(of_call(&at, 3).await, [], "what was deleted meanwhile stays so");
     commit!(at, |tx| follow_ups::delete(tx, &[]));
     commit!(at, |tx| follow_ups::delete(tx, &[later, row(3, ENDING, 1)]));
     assert_eq!(of_call(&at, 1).await, [row(1, ENDING, 20)]);
@@ -61,9 +63,13 @@ async fn all_of_an_account_is_put_off(at: TestDatabase) {
     let others = FollowUpRow { tenant: "other".into(), ..row(1, HISTORY, 5) };
     let rows = [row(1, HISTORY, 5), row(1, ENDING, 6), row(2, HISTORY, 500), other.clone(), others.clone()];
     commit!(at, |tx| follow_ups::insert(tx, &rows));
-    commit!(at, |tx| follow_ups::put_off_account(tx, ("acme", "AC1"), 100));
+    commit!(at, |tx| follow_ups::put_off_account(tx, ("acme", "AC1"), 100, 9));
     assert_eq!(of_call(&at, 1).await, [row(1, ENDING, 100), row(1, HISTORY, 100)]);
     assert_eq!(of_call(&at, 2).await, [row(2, HISTORY, 500)], "later than that already");
+    commit!(at, |tx| follow_ups::insert(tx, &[row(3, HISTORY, 7), row(4, HISTORY, 6)]));
+    commit!(at, |tx| follow_ups::put_off_account(tx, ("acme", "AC1"), 200, 1));
+    assert_eq!(of_call(&at, 4).await, [row(4, HISTORY, 200)], "what waits longest");
+    assert_eq!(of_call(&at, 3).await, [row(3, HISTORY, 7)], "the others with the next round");
     for row in [other, others] {
         let found = follow_ups::list_of_call(&at.db, &row.tenant, &row.account, "CA1").await.unwrap();
         assert_eq!(found, [row]);

@@ -20,6 +20,7 @@ on_both_stages!(
     why_it_failed_is_told_again,
     a_gap_is_filled_after_the_call,
     what_came_is_not_told_again,
+    what_died_before_it_noted_the_question_is_asked_all_the_same,
 );
 
 const MINUTE: i64 = 60_000;
@@ -34,6 +35,13 @@ pub async fn is_clean(stage: &Stage) {
     let rules = onhook::app::rules(&config("sqlite://nowhere.db", &[]));
     let report = onhook::check::check(&stage.gateway.db, &rules).await.unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+/// Counts what is in the journal.
+pub async fn tally(stage: &Stage) {
+    let gateway = &stage.gateway;
+    let health = Health::new(gateway.db.clone(), gateway.clock.shared(), gateway.metrics.clone(), None);
+    while health.tick().await.unwrap() != onhook::health::Pass::Nothing {}
 }
 
 async fn ask_again(stage: &Stage, sid: &str) {
@@ -127,9 +135,7 @@ async fn a_gap_is_filled_after_the_call(stage: Stage) {
     assert_eq!(follow_ups_of(&stage, &sid).await, [] as [&str; 0], "nobody has looked for gaps yet");
 
     stage.pass(LAG_MS).await;
-    let gateway = &stage.gateway;
-    let health = Health::new(gateway.db.clone(), gateway.clock.shared(), gateway.metrics.clone(), None);
-    while health.tick().await.unwrap() != onhook::health::Pass::Nothing {}
+    tally(&stage).await;
     assert_eq!(follow_ups_of(&stage, &sid).await, [HISTORY]);
     let steps = timeline(&stage, &sid).await.len();
     stage.pass(13 * MINUTE).await;
@@ -158,4 +164,43 @@ async fn what_came_is_not_told_again(stage: Stage) {
     stage.pass(INTERVAL_MS).await;
     ask_again(&stage, &live).await;
     assert_eq!(stage.heard("/Events.json"), 1);
+}
+
+/// The ending was submitted, and the process ended before it noted that there is a history to ask for.
+async fn what_died_before_it_noted_the_question_is_asked_all_the_same(stage: Stage) {
+    let answered = async || {
+        let sid = stage.place(Fate::Answered { talk_s: 30 });
+        stage.pass(5_000).await;
+        stage.lose(1.0);
+        pass_until_over(&stage, &sid).await;
+        stage.sweep_for(6).await;
+        stage.lose(0.0);
+        assert_eq!(stage.call(&sid).await["resolution"], "reconciled");
+        sid
+    };
+    let sid = answered().await;
+    let noted = follow_ups::list_of_call(&stage.gateway.db, "default", ACCOUNT, &sid).await.unwrap();
+    assert_eq!(noted.len(), 1);
+    let mut tx = stage.gateway.db.begin().await.unwrap();
+    follow_ups::delete(&mut tx, &noted).await.unwrap();
+    tx.commit().await.unwrap();
+
+    stage.pass(LAG_MS).await;
+    tally(&stage).await;
+    let again = follow_ups::list_of_call(&stage.gateway.db, "default", ACCOUNT, &sid).await.unwrap();
+    assert_eq!((again.len(), again[0].due_ms), (1, noted[0].due_ms), "15 minutes after the end");
+    let steps = timeline(&stage, &sid).await.len();
+    stage.pass(16 * MINUTE).await;
+    stage.sweep().await;
+    assert!(timeline(&stage, &sid).await.len() > steps, "the lost callbacks are told");
+    assert_eq!(stage.heard("/Events.json"), 1);
+
+    // What was asked before anybody counted is not asked again.
+    let sid = answered().await;
+    stage.pass(16 * MINUTE).await;
+    stage.sweep().await;
+    assert_eq!(stage.heard("/Events.json"), 2);
+    tally(&stage).await;
+    assert_eq!(follow_ups_of(&stage, &sid).await, [] as [&str; 0]);
+    is_clean(&stage).await;
 }

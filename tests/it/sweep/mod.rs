@@ -4,7 +4,7 @@ mod backfill;
 mod clock;
 mod figures;
 mod follow_up;
-mod history;
+pub mod history;
 mod late;
 mod nobody;
 mod nodes;
