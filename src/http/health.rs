@@ -35,10 +35,8 @@ pub(super) struct Readiness {
     /// The same and more, in one word.
     #[schema(inline)]
     status: Condition,
-    /// What keeps live calls from being looked after: the first 20, as counted within the last minute or so.
+    /// What keeps live calls from being looked after, as counted within the last minute or so.
     details: Vec<Detail>,
-    /// How much of that there is in all; of accounts at most 1,000 are counted.
-    details_count: usize,
     /// `ok`, or what is wrong with the database.
     database: String,
     /// Whether the gateway is stopping.
@@ -53,20 +51,21 @@ pub(super) struct Detail {
     /// What it is.
     #[schema(inline)]
     kind: ConcernKind,
-    /// The provider account, if it is about one.
-    account: Option<String>,
-    /// Since when, RFC 3339 in UTC.
+    /// How many provider accounts it is about, at most 1,000; 0 if it is about none. Which, say the log, /v1/notifications
+    /// and /v1/audit: whoever asks here needs no key.
+    accounts: usize,
+    /// Since when, RFC 3339 in UTC; of several accounts, the first.
     since: Option<String>,
     /// What happened, in a sentence.
-    why: String,
+    why: &'static str,
     /// What to do, in a sentence.
-    fix: String,
+    fix: &'static str,
 }
 
 impl From<Concern> for Detail {
     fn from(concern: Concern) -> Self {
-        let Concern { kind, account, since_ms, why, fix } = concern;
-        Self { kind, account, since: since_ms.map(rfc3339), why, fix }
+        let Concern { kind, accounts, since_ms } = concern;
+        Self { kind, accounts, since: since_ms.map(rfc3339), why: kind.why(), fix: kind.fix() }
     }
 }
 
@@ -119,15 +118,15 @@ pub(super) async fn ready(gateway: Data<Gateway>) -> HttpResponse {
     let database = gateway.health.database(&gateway.db).await;
     let draining = gateway.draining.load(Ordering::Relaxed);
     let ready = database == "ok" && !draining;
-    let (concerns, details_count) = gateway.sweeper.concerns();
-    let status = match (ready, details_count) {
+    let concerns = gateway.sweeper.concerns();
+    let status = match (ready, concerns.is_empty()) {
         (false, _) => Condition::Unready,
-        (true, 0) => Condition::Ok,
-        (true, _) => Condition::Degraded,
+        (true, true) => Condition::Ok,
+        (true, false) => Condition::Degraded,
     };
     let details = concerns.into_iter().map(Detail::from).collect();
     let waiting = gateway.ingest.waiting();
-    let readiness = Readiness { ready, status, details, details_count, database, draining, waiting };
+    let readiness = Readiness { ready, status, details, database, draining, waiting };
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(readiness)
 }

@@ -18,6 +18,7 @@ use crate::{
     telemetry::CallFigures,
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -47,36 +48,64 @@ impl From<TroubleKind> for ConcernKind {
     }
 }
 
+impl ConcernKind {
+    /// What happened, in a sentence. Whoever reads it may have no key, so it names neither account nor host.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Refused => "the provider refuses the credentials of an account; none of its calls is touched",
+            Self::Blind => "the provider knows none of the calls of an account; none of them is touched",
+            Self::Unreachable => {
+                "the provider does not answer, or not with what was asked for; no call is given up before its limit"
+            }
+            Self::SweeperLate => {
+                "no background sweep was completed since then, or since the start; calls whose ending is lost stay live"
+            }
+        }
+    }
+
+    /// What to do, in a sentence.
+    pub const fn fix(self) -> &'static str {
+        match self {
+            Self::Refused => {
+                "the log, /v1/notifications and /v1/audit name the account; give it a token that its provider takes: \
+                 `onhook accounts rotate`, or TWILIO_AUTH_TOKEN where the account is configured"
+            }
+            Self::Blind => {
+                "the log, /v1/notifications and /v1/audit name the account; compare it with the one that places the calls, \
+                 and ONHOOK_TWILIO_API_BASE with their region; `onhook doctor` asks the provider"
+            }
+            Self::Unreachable => {
+                "the log says how it answers, after ten minutes also /v1/notifications and /v1/audit; look at the provider's \
+                 status page, at network and proxies in between, and at what else asks with the same account; it is asked \
+                 again by itself"
+            }
+            Self::SweeperLate => {
+                "read the log for \"sweep\": it names what broke, most likely the database; a sweep that hangs ends with \
+                 a restart, which loses nothing"
+            }
+        }
+    }
+}
+
 /// Something that keeps live calls from being looked after. Webhooks are taken all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concern {
     /// In one word.
     pub kind: ConcernKind,
-    /// The provider account, if it is about one.
-    pub account: Option<String>,
-    /// Since when, in Unix milliseconds.
+    /// How many provider accounts it is about; 0 if it is about none.
+    pub accounts: usize,
+    /// Since when, in Unix milliseconds; of several accounts, the first.
     pub since_ms: Option<Millis>,
-    /// What happened, in a sentence.
-    pub why: String,
-    /// What to do, in a sentence.
-    pub fix: String,
 }
 
 /// What was observed last.
 #[derive(Debug)]
 pub(super) struct Observed {
-    latest: Mutex<Latest>,
+    latest: Mutex<Vec<Concern>>,
     /// One count at a time, so that a later one is never overwritten by an earlier one.
     turn: tokio::sync::Mutex<()>,
     /// When this process began to sweep: it has a while for its first sweep.
     started_ms: Millis,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Latest {
-    concerns: Vec<Concern>,
-    /// The concerns are at most [`CONCERNS_MAX`]; there are so many.
-    count: usize,
 }
 
 impl Observed {
@@ -85,7 +114,7 @@ impl Observed {
         Self { latest: Mutex::default(), turn: tokio::sync::Mutex::default(), started_ms }
     }
 
-    fn latest(&self) -> MutexGuard<'_, Latest> {
+    fn latest(&self) -> MutexGuard<'_, Vec<Concern>> {
         // What is kept here is replaced as a whole: a panic elsewhere leaves it usable.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,10 +126,9 @@ impl Sweeper {
         Observer(self.0.clone())
     }
 
-    /// What keeps live calls from being looked after, as last counted: the first of it, and how much there is.
-    pub fn concerns(&self) -> (Vec<Concern>, usize) {
-        let Latest { concerns, count } = self.0.observed.latest().clone();
-        (concerns, count)
+    /// What keeps live calls from being looked after, as last counted.
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.0.observed.latest().clone()
     }
 }
 
@@ -135,11 +163,8 @@ impl Observer {
         let troubles: Vec<TroubleKind> = rows.iter().filter_map(kind).collect();
         metrics.sweep().show(&figures);
         metrics.sweep().show_troubled(&troubles);
-        let of_accounts = rows.iter().filter_map(|row| Some(concern(row, kind(row)?)));
-        let mut concerns: Vec<Concern> = self.late(now_ms).into_iter().chain(of_accounts).collect();
-        let count = concerns.len();
-        concerns.truncate(CONCERNS_MAX);
-        *observed.latest() = Latest { concerns, count };
+        let concerns = self.late(now_ms).into_iter().chain(of_accounts(&rows)).collect();
+        *observed.latest() = concerns;
         Ok(figures)
     }
 
@@ -162,22 +187,10 @@ impl Observer {
     fn late(&self, now_ms: Millis) -> Option<Concern> {
         let Shared { rules, metrics, observed, .. } = &*self.0;
         let patience_ms = rules.interval_ms?.saturating_mul(INTERVALS_LATE).max(PATIENCE_MIN_MS);
-        let success_ms = metrics.sweep().last_success_ms();
-        let since_ms = success_ms.unwrap_or(observed.started_ms);
+        let since_ms = metrics.sweep().last_success_ms().unwrap_or(observed.started_ms);
         // A clock that was set back makes the last success one of the future, which says nothing.
-        (now_ms.saturating_sub(since_ms) > patience_ms).then(|| Concern {
-            kind: ConcernKind::SweeperLate,
-            account: None,
-            since_ms: Some(since_ms),
-            why: match success_ms {
-                Some(_) => "no background sweep was completed since then; calls whose ending is lost stay live",
-                None => "no background sweep was completed since the start; calls whose ending is lost stay live",
-            }
-            .to_owned(),
-            fix: "read the log for \"sweep\": it names what broke, most likely the database; a sweep that hangs ends with \
-                  a restart, which loses nothing"
-                .to_owned(),
-        })
+        let is_late = now_ms.saturating_sub(since_ms) > patience_ms;
+        is_late.then_some(Concern { kind: ConcernKind::SweeperLate, accounts: 0, since_ms: Some(since_ms) })
     }
 }
 
@@ -208,45 +221,15 @@ fn kind(row: &WatchRow) -> Option<TroubleKind> {
     row.trouble.as_deref().and_then(|word| word.parse().ok())
 }
 
-fn concern(row: &WatchRow, kind: TroubleKind) -> Concern {
-    let detail = row.detail.as_deref().unwrap_or("ask");
-    let why = match kind {
-        TroubleKind::Blind => {
-            format!("{} knows none of the calls of this account that it was asked about; no call is touched", row.base)
-        }
-        _ => format!("failed to {detail} (at {}); no call is given up before its limit", row.base),
-    };
-    Concern {
-        kind: kind.into(),
-        account: Some(row.account.clone()),
-        since_ms: row.failing_since_ms,
-        why,
-        fix: fix(kind).to_owned(),
+/// The troubles of accounts, one concern per kind.
+fn of_accounts(rows: &[WatchRow]) -> impl Iterator<Item = Concern> {
+    let mut concerns: BTreeMap<ConcernKind, Concern> = BTreeMap::new();
+    for (row, kind) in rows.iter().filter_map(|row| Some((row, ConcernKind::from(kind(row)?)))) {
+        let concern = concerns.entry(kind).or_insert(Concern { kind, accounts: 0, since_ms: None });
+        concern.accounts = concern.accounts.saturating_add(1);
+        concern.since_ms = [concern.since_ms, row.failing_since_ms].into_iter().flatten().min();
     }
-}
-
-const fn fix(kind: TroubleKind) -> &'static str {
-    match kind {
-        TroubleKind::Refused => {
-            "give the account a token that its provider takes: `onhook accounts rotate`, or TWILIO_AUTH_TOKEN where the \
-             account is configured"
-        }
-        TroubleKind::Blind => {
-            "compare the account with the one that places the calls, and ONHOOK_TWILIO_API_BASE with their region; \
-             `onhook doctor` asks the provider"
-        }
-        TroubleKind::TooMany => {
-            "something else asks the provider with the same account: let it ask less, or sweep less often \
-             (ONHOOK_SWEEP_INTERVAL)"
-        }
-        TroubleKind::Unreachable => {
-            "look at the provider's status page and at the network from this host to the provider; it is asked again by \
-             itself"
-        }
-        TroubleKind::Malformed => {
-            "something between here and the provider answers in its place: look at proxies and at ONHOOK_TWILIO_API_BASE"
-        }
-    }
+    concerns.into_values()
 }
 
 /// How often it is counted.
@@ -255,8 +238,6 @@ const EVERY: Duration = Duration::from_secs(15);
 const LIVE_MAX: i64 = 100_000;
 /// How many accounts in trouble are counted.
 const ACCOUNTS_MAX: i64 = 1_000;
-/// How many concerns `/readyz` shows.
-const CONCERNS_MAX: usize = 20;
 /// After so many intervals without a success the sweeper is late, though never sooner than after [`PATIENCE_MIN_MS`].
 const INTERVALS_LATE: i64 = 5;
 const PATIENCE_MIN_MS: Millis = MINUTE;
