@@ -6,6 +6,7 @@ use super::{
     idempotency::{Post, answer},
 };
 use crate::{
+    directory::Scope,
     fields,
     leads::{self as room, Forgotten},
     transaction,
@@ -33,7 +34,8 @@ pub(super) struct ForgetText {
 /// calls with its number. What was counted stays: calls, times, talk seconds, contacts, activity, status, your own id.
 ///
 /// It cannot be undone. It looks through all that is kept, which may take minutes on a large database; one that was cut off
-/// is taken up by the next, and doing it twice changes nothing more. docs/retention.md says what is erased and what is not.
+/// is taken up by the next, and doing it twice changes nothing more. Refused deliveries of accounts that nobody has belong to
+/// no tenant: only a key with the scope `operator` reaches them. docs/retention.md says what is erased and what is not.
 #[utoipa::path(post, path = "/v1/leads/{id}/forget", tag = "leads", security(("key" = ["admin"])),
     params(("id" = String, Path, description = "Your own id, percent-encoded")), request_body = Option<ForgetText>,
     responses(
@@ -58,6 +60,7 @@ pub(super) async fn forget(
         };
         let how = room::Forget {
             dry_run: text.dry_run,
+            sees_unknown: posted.key.may(Scope::Operator),
             actor: format!("key:{}", posted.key.id),
             now_ms: gateway.clock.now_ms(),
             randomness: gateway.with_rng(|rng| rng.random()),

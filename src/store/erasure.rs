@@ -5,7 +5,7 @@ use super::{
     calls::{CallRow, LegKey, call_columns},
     deliveries::{DeliveryKey, DeliveryRow, delivery_columns},
     expected::{ExpectedRow, expected_columns},
-    quarantine::{QuarantineRow, quarantine_columns},
+    quarantine::{QuarantineRow, Whose, quarantine_columns},
     signals::{SignalRow, signal_columns},
     sql::{columns, hex_column, statements},
 };
@@ -66,14 +66,15 @@ pub async fn list_remembered(
     LIST_REMEMBERED.query().bind(tenant).bind(after).bind(limit).fetch_all(on).await
 }
 
-/// The next refused deliveries of a tenant and of accounts that nobody has, by id, after `after`.
+/// The next refused deliveries of a tenant, for operators also those of accounts that nobody has, by id, after `after`.
 pub async fn list_refused(
     on: impl Into<On<'_>>,
-    tenant: &str,
+    whose: Whose<'_>,
     after: &str,
     limit: i64,
 ) -> Result<Vec<QuarantineRow>, StoreError> {
-    LIST_REFUSED.query().bind(tenant).bind(after).bind(limit).fetch_all(on).await
+    let query = LIST_REFUSED.query().bind(whose.tenant()).bind(after).bind(limit);
+    query.bind(whose.sees_unknown()).fetch_all(on).await
 }
 
 /// Writes what signals say now. Their identities stay, so that one that comes again meets its key.
@@ -137,7 +138,7 @@ statements! {
     LIST_REMEMBERED = both("SELECT ", remembered_columns!(names), " FROM idempotency
         WHERE tenant = $1 AND key > $2 ORDER BY key LIMIT $3");
     LIST_REFUSED = both("SELECT ", quarantine_columns!(names), " FROM quarantine
-        WHERE id > $2 AND (tenant = $1 OR tenant IS NULL) ORDER BY id LIMIT $3");
+        WHERE id > $2 AND (tenant = $1 OR (tenant IS NULL AND CAST($4 AS BOOLEAN))) ORDER BY id LIMIT $3");
     REWRITE_SIGNALS = over(signal_columns: "UPDATE signal SET said = k.said FROM ",
         " WHERE signal.tenant = k.tenant AND signal.provider_id = k.provider_id AND signal.account = k.account
             AND signal.identity = k.identity");

@@ -90,7 +90,7 @@ impl<'a> Whose<'a> {
         }
     }
 
-    const fn sees_unknown(self) -> bool {
+    pub(super) const fn sees_unknown(self) -> bool {
         matches!(self, Self::Operator(_))
     }
 }

@@ -7,17 +7,21 @@ use crate::{
         database::{Place, TestDatabase, on_both},
         dump::{dump, with},
         gateway::{ACCOUNT, Gateway, START_MS, config},
+        stage::{CUSTOMER, Stage},
     },
 };
 use onhook::{
     check,
     directory::Scope,
-    domain::time::DAY,
+    domain::time::{DAY, MINUTE},
+    double::Fate,
+    health::LAG_MS,
     housekeeping::{Keep, Retention, Walk},
     leads::{self, Forget},
     store::{
         audit,
         deliveries::{self, DeliveryRow, UNAPPLIED},
+        follow_ups,
         notices::{self, NoticeRow},
         quarantine,
     },
@@ -31,6 +35,8 @@ on_both!(
     one_that_was_cut_off_is_taken_up_by_the_next,
     who_may_not_ask_and_what_is_not_there_is_said,
     the_command_line_does_the_same,
+    what_belongs_to_no_tenant_is_the_operators,
+    what_is_asked_afterwards_brings_nothing_back,
 );
 
 const DIGITS: &str = "14155550142";
@@ -221,7 +227,7 @@ async fn one_that_was_cut_off_is_taken_up_by_the_next(at: TestDatabase) {
     for n in 0..60 {
         told(&gateway, "", n, "busy", &[("To", NUMBER), ("Direction", "outbound-api")]).await;
     }
-    let how = Forget { dry_run: false, actor: "cli".into(), now_ms: START_MS, randomness: 7 };
+    let how = Forget { dry_run: false, sees_unknown: true, actor: "cli".into(), now_ms: START_MS, randomness: 7 };
     let until_some_are_done = async {
         while call(&gateway, 59).await["to"] == NUMBER {
             tokio::task::yield_now().await;
@@ -291,4 +297,69 @@ async fn the_command_line_does_the_same(at: TestDatabase) {
     assert_eq!(audit::list_of_subject(&gateway.db, "default", "lead-42", 9).await.unwrap()[0].actor, "cli");
     let again = run(&["lead-42", "--yes", "--json"]).expect(0).json();
     assert_eq!(again["erased"]["leads"], 0);
+}
+
+async fn what_belongs_to_no_tenant_is_the_operators(at: TestDatabase) {
+    let gateway = Gateway::on(&at, &[]).await;
+    ann(&gateway).await;
+    let body = format!("CallSid={}&AccountSid={ACCOUNT}&CallStatus=busy&To=%2B{DIGITS}", sid(6));
+    assert_eq!(gateway.post_raw("", body.as_bytes(), Some("bad")).await.status(), 403);
+    let stranger = body.replace(ACCOUNT, "AC99999999999999999999999999999999");
+    assert_eq!(gateway.post_raw("", stranger.as_bytes(), None).await.status(), 403);
+    let kept = async || {
+        let size = quarantine::size(&gateway.db).await.unwrap();
+        (size.known_rows, size.unknown_rows)
+    };
+    while kept().await != (1, 1) {
+        tokio::task::yield_now().await;
+    }
+    let (_, admin) = key_of(&gateway, "default", &[Scope::Admin], None).await;
+    let path = "/v1/leads/lead-42/forget";
+    let looked = json!({"dry_run": true});
+    let refused = |answer: Value| answer["erased"]["refused_deliveries"].clone();
+    let would = send(keyed(&gateway, &admin, Method::POST, path).json(&looked)).await;
+    assert_eq!(refused(would.body), 1, "those of others are not even counted");
+    assert_eq!(refused(gateway.ask(Method::POST, path, Some(looked)).await.1), 2);
+    let done = send(keyed(&gateway, &admin, Method::POST, path)).await;
+    assert_eq!((refused(done.body), kept().await), (json!(1), (0, 1)));
+}
+
+async fn what_is_asked_afterwards_brings_nothing_back(at: TestDatabase) {
+    let stage = Stage::on(&at, &[]).await;
+    stage.lead("lead-1").await;
+    let number = async || {
+        let rows = dump(&at.place).await;
+        with(&rows, CUSTOMER.trim_start_matches('+')).len()
+    };
+    // The first callback is lost, so there is something to ask for; of another call only the ending, which is asked for.
+    stage.lose(1.0);
+    let gap = stage.place(Fate::Answered { talk_s: 30 });
+    stage.pass(250).await;
+    stage.lose(0.0);
+    let over = async |sid: &str| {
+        while !stage.twilio.with(|double| double.call(sid).unwrap().is_over()) {
+            stage.pass(10_000).await;
+        }
+    };
+    over(&gap).await;
+    let cut = stage.place(Fate::Answered { talk_s: 30 });
+    stage.pass(5_000).await;
+    stage.lose(1.0);
+    over(&cut).await;
+    stage.sweep_for(6).await;
+    assert_eq!(stage.call(&cut).await["resolution"], "reconciled");
+    assert!(number().await > 4, "is this a test?");
+    let (status, done) = stage.gateway.ask(Method::POST, "/v1/leads/lead-1/forget", None).await;
+    assert_eq!((status.as_u16(), number().await), (200, 0), "{done}");
+
+    stage.pass(LAG_MS).await;
+    crate::sweep::history::tally(&stage).await;
+    let open =
+        async |sid: &str| follow_ups::list_of_call(&stage.gateway.db, "default", ACCOUNT, sid).await.unwrap().len();
+    assert_eq!((open(&gap).await, open(&cut).await), (1, 1));
+    stage.pass(20 * MINUTE).await;
+    stage.sweep().await;
+    assert_eq!((open(&gap).await, open(&cut).await), (0, 0));
+    assert_eq!((stage.heard("/Events.json"), number().await), (0, 0), "nobody is asked");
+    check_is_clean(&stage.gateway).await;
 }

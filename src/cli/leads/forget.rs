@@ -49,6 +49,7 @@ impl Forget {
             .on_existing_db(async |desk, db| {
                 let mut how = leads::Forget {
                     dry_run: true,
+                    sees_unknown: true,
                     actor: "cli".to_owned(),
                     now_ms: desk.now_ms(),
                     randomness: desk.rng.random(),

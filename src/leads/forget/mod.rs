@@ -24,7 +24,7 @@ use crate::{
         deliveries::DeliveryKey,
         erasure, follow_ups, journal,
         leads::{self, LeadFilter, LeadRead},
-        quarantine::{self, QuarantineId},
+        quarantine::{self, QuarantineId, Whose},
         retention, signals,
     },
 };
@@ -36,6 +36,8 @@ use traces::Traces;
 pub struct Forget {
     /// Only say what would be erased.
     pub dry_run: bool,
+    /// Whether refused deliveries that belong to no tenant are looked through as well: only operators see them.
+    pub sees_unknown: bool,
     /// `key:<id>` or `cli`.
     pub actor: String,
     /// The time.
@@ -56,7 +58,7 @@ pub async fn forget(db: &Db, tenant: &str, id: &str, how: &Forget) -> Result<Opt
         search.calls().await?;
         search.signals().await?;
         search.deliveries().await?;
-        search.refused().await?;
+        search.refused(how.sees_unknown).await?;
         search.other_leads(&lead).await?;
     }
     search.announced().await?;
@@ -150,11 +152,12 @@ impl Search<'_> {
         }
     }
 
-    /// Refused deliveries with the number, also those of accounts that nobody has.
-    async fn refused(&mut self) -> Result<(), StoreError> {
+    /// Refused deliveries with the number; for operators also those of accounts that nobody has.
+    async fn refused(&mut self, sees_unknown: bool) -> Result<(), StoreError> {
+        let whose = if sees_unknown { Whose::Operator(self.tenant) } else { Whose::Tenant(self.tenant) };
         let mut after = String::new();
         loop {
-            let rows = erasure::list_refused(self.db, self.tenant, &after, PAGE_BODIES).await?;
+            let rows = erasure::list_refused(self.db, whose, &after, PAGE_BODIES).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after.clone_from(&last.id);
             let texts = |row: &quarantine::QuarantineRow| {

@@ -10,7 +10,7 @@ use onhook::store::{
     idempotency::{self, IdempotencyRow},
     leads::{self, LeadRow},
     notices::{self, NoticeRow},
-    quarantine::{self, QuarantineRow},
+    quarantine::{self, QuarantineRow, Whose},
     signals::{self, SignalRow},
 };
 
@@ -162,8 +162,9 @@ async fn what_is_small_goes_by_its_key(at: TestDatabase) {
     commit!(at, |tx| quarantine::keep(tx, &rows));
 
     let ids = |rows: Vec<QuarantineRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
-    assert_eq!(ids(erasure::list_refused(&at.db, "acme", "", 9).await.unwrap()), ["a", "b"]);
-    assert_eq!(ids(erasure::list_refused(&at.db, "acme", "a", 9).await.unwrap()), ["b"]);
+    assert_eq!(ids(erasure::list_refused(&at.db, Whose::Operator("acme"), "", 9).await.unwrap()), ["a", "b"]);
+    assert_eq!(ids(erasure::list_refused(&at.db, Whose::Operator("acme"), "a", 9).await.unwrap()), ["b"]);
+    assert_eq!(ids(erasure::list_refused(&at.db, Whose::Tenant("acme"), "", 9).await.unwrap()), ["a"]);
     assert_eq!(erasure::list_expected(&at.db, "acme", "a", 9).await.unwrap(), [announced("b")]);
     let remembered = erasure::list_remembered(&at.db, "acme", "", 1).await.unwrap();
     assert_eq!((remembered.len(), remembered[0].body.as_slice()), (1, b"a".as_slice()));
