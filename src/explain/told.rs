@@ -128,7 +128,9 @@ pub(super) fn follow_up(row: &FollowUpRow) -> FollowUp {
         follow_ups::HISTORY => {
             format!("At {at} the provider is asked which callbacks it made: lost ones are replayed.")
         }
-        follow_ups::ENDING => format!("At {at} the provider is asked how the call really ended: it was given up."),
+        follow_ups::ENDING => {
+            format!("At {at} the provider is asked how the call really ended: it did not say so itself.")
+        }
         _ => format!("At {at} the provider is asked again."),
     };
     FollowUp { kind: row.kind.clone(), due_at: at, attempts: row.attempts, why }

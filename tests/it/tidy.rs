@@ -168,6 +168,10 @@ fn rooms_do_not_use_what_is_above_them() {
         ("health", &["http", "cli", "app", "directory", "config"]),
         ("voice", &["http", "cli", "app"]),
         ("report", &["ingest", "http", "cli", "app", "directory", "config"]),
+        (
+            "sweep",
+            &["http", "cli", "app", "config", "health", "quarantine", "voice", "leads", "check", "explain", "report"],
+        ),
     ];
     let mut found = Vec::new();
     for (name, above) in below {

@@ -120,7 +120,7 @@ async fn a_repaired_call_says_who_was_asked(stage: Stage) {
     assert_eq!(ending["others"][0]["witness"], "manual");
     says(&ending["others"][0]["why_not"], &["What the provider tells outweighs"]);
     says(&story["lost_callbacks"]["why"], &["never came"]);
-    says(&story["follow_ups"][0]["why"], &["which callbacks it made"]);
+    says(&story["follow_ups"][1]["why"], &["which callbacks it made"]);
     let owed: Vec<_> = story["owed"].as_array().unwrap().iter().map(|o| o["kind"].as_str().unwrap()).collect();
     assert_eq!(owed, ["call.repaired", "call.corrected"], "{story}");
 }
