@@ -45,7 +45,7 @@ pub async fn check_key(api_base: &Url, account: &str, key: &ApiKey, seed: u64) -
 }
 
 /// Reads where an account is to be asked: at Twilio's own hosts, or where the configuration says. The error completes
-/// "<field> …".
+/// "`field` …".
 pub fn read_api_base(text: &str, configured: &Url) -> Result<Url, String> {
     let base = Url::parse(text).ok().filter(|base| base == configured || region::is_twilios(base));
     base.ok_or_else(|| format!("is not a host of Twilio's API: {}", region::ALLOWED))

@@ -103,7 +103,7 @@ pub fn span(since: Option<Millis>, until: Option<Millis>, now_ms: Millis) -> Res
     Ok((since_ms, until_ms))
 }
 
-/// The longest span of [`stats`].
+/// The longest span of [`stats()`].
 pub const SPAN_MAX_MS: Millis = 31 * DAY;
 /// How long after a span a call of it may still become known: deliveries that were redriven, imports.
 pub const KNOWN_LATER_MS: Millis = DAY;

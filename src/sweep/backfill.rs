@@ -182,13 +182,14 @@ async fn fill(shared: &Shared, wanted: &Backfill, of: &mut AccountBackfill) -> R
     submit(shared, wanted, of, told, history).await
 }
 
-/// Everything the provider lists, the newest first, each once: what started within the time, and what waits to start.
+/// Everything the provider lists, the newest first, each once: what started within the time, what waits to start, and what
+/// was taken back before it could start.
 async fn list(source: &TwilioSource, wanted: &Backfill, of: &mut AccountBackfill) -> Result<Vec<Call>, Trouble> {
     let Backfill { since_ms, until_ms, .. } = *wanted;
     let started = CallFilter { started_from_ms: Some(since_ms), started_before_ms: until_ms, ..CallFilter::default() };
-    let queued = CallFilter { status: Some("queued".to_owned()), ..CallFilter::default() };
+    let in_status = |status: &str| CallFilter { status: Some(status.to_owned()), ..CallFilter::default() };
     let mut calls: BTreeMap<String, Call> = BTreeMap::new();
-    for filter in [queued, started] {
+    for filter in [in_status("queued"), in_status("canceled"), started] {
         let listed = source.client().list_calls(&of.account, &filter, LISTED_MAX).await;
         source.count(ProviderRequest::Other, &listed);
         let listed = listed.map_err(|error| trouble(error, &of.account))?;
@@ -199,9 +200,11 @@ async fn list(source: &TwilioSource, wanted: &Backfill, of: &mut AccountBackfill
         }
         for call in listed.entries {
             source.check(&call)?;
-            // A day may be as exact as it gets there. One without a start waits for it, or never had one.
+            // A day may be as exact as it gets there. One without a start waits for it, or never had one: then it counts
+            // from when it was made.
             let is_wanted = |at: Millis| at >= since_ms && until_ms.is_none_or(|until| at < until);
-            if call.started_ms.is_none_or(is_wanted) {
+            let began_ms = call.started_ms.or(call.created_ms.filter(|_| call.has_ended()));
+            if began_ms.is_none_or(is_wanted) {
                 calls.insert(call.sid.clone(), call);
             }
         }

@@ -81,9 +81,9 @@ pub struct Report {
     pub repaired: u64,
     /// Of these: how many were given up.
     pub given_up: u64,
-    /// What was changed, or would be; at most [`SHOWN_MAX`], `looked` and the like count all.
+    /// What was changed, or would be; at most 1,000, `looked` and the like count all.
     pub changed: Vec<Change>,
-    /// What was left as it was, because nobody could say; at most [`SHOWN_MAX`].
+    /// What was left as it was, because nobody could say; at most 1,000.
     pub skipped: Vec<Skipped>,
     /// How many of those there are.
     pub skipped_count: u64,

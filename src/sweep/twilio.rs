@@ -81,7 +81,7 @@ impl TwilioSource {
 }
 
 impl Truth for TwilioSource {
-    /// At most [`LISTED_MAX`] of them, the newest of each state first: what is absent is to be asked singly.
+    /// At most 20,000 of them, the newest of each state first: what is absent is to be asked singly.
     async fn live(&self) -> Result<Vec<Signal>, Trouble> {
         let mut live = BTreeMap::new();
         // In the order in which a call goes through them: one that moves on meanwhile is found again in the next list, and

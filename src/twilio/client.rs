@@ -1,6 +1,6 @@
 //! What can be asked of Twilio's REST API (2010-04-01). This file and those below it are the only IO of this room.
 //!
-//! Every answer is bounded in size and every list in pages. How a request is sent, and when it is repeated: [`wire`].
+//! Every answer is bounded in size and every list in pages. How a request is sent, and when it is repeated: `wire`.
 
 mod hang_up;
 mod wire;

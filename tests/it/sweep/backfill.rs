@@ -27,6 +27,7 @@ on_both_stages!(
     only_the_url_of_lost_callbacks_may_name_the_lead,
     a_dry_run_writes_nothing,
     live_and_queued_ones_are_found_and_swept_to_their_end,
+    one_that_never_started_is_found_among_the_canceled_ones,
     known_calls_get_the_ending_they_lack,
     an_old_call_is_none_of_those_announced_since,
     tenants_see_their_own_calls_only,
@@ -151,6 +152,16 @@ async fn live_and_queued_ones_are_found_and_swept_to_their_end(stage: Stage) {
     assert_eq!((stage.status(&live).await, stage.status(&queued[4]).await), ("completed".into(), "no-answer".into()));
     assert_eq!(counts(&backfill_a_day(&stage).await), [6, 6, 0, 0, 0]);
     is_clean(&stage).await;
+}
+
+async fn one_that_never_started_is_found_among_the_canceled_ones(stage: Stage) {
+    let sid = stage.place(Fate::CanceledInQueue);
+    pass_until_over(&stage, &sid).await;
+    let of = backfill_a_day(&stage).await;
+    assert_eq!(counts(&of), [1, 0, 1, 0, 1], "Twilio reports nothing of it: {of}");
+    assert_eq!((stage.status(&sid).await, of["found"][0]["started_at"].is_null()), ("canceled".into(), true));
+    stage.pass(25 * 60 * MINUTE).await;
+    assert_eq!(counts(&backfill_a_day(&stage).await)[0], 0, "it is longer ago");
 }
 
 async fn known_calls_get_the_ending_they_lack(stage: Stage) {
