@@ -79,6 +79,11 @@ impl Retention {
     /// Runs until cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let mut walk = Walk::default();
+        // Not while a gateway starts: what waited for it comes first.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
         loop {
             let rest = match self.advance(&mut walk).await {
                 Ok(_) if walk.is_over() => {
@@ -246,7 +251,7 @@ const AGED: &[PrunedTable] = &[PrunedTable::Notice, PrunedTable::Sweep, PrunedTa
 pub const PAUSE: Duration = Duration::from_millis(25);
 /// After a full walk: by so much longer than asked for things may be kept.
 const REST: Duration = Duration::from_secs(6 * 60 * 60);
-/// After a failure.
+/// After a failure, and after the start.
 const AGAIN: Duration = Duration::from_secs(60);
 /// What is read aside at once.
 const SLICE_LEGS: i64 = 200;
