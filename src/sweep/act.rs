@@ -12,7 +12,7 @@ use crate::{
         state::{Resolution, Status},
         time::{MINUTE, Millis},
     },
-    ingest::{self, AT_ONCE_MAX, Decision, Submission},
+    ingest::{self, Decision, Submission},
     store::{
         StoreError,
         calls::{self, CallRow, LegKey},
@@ -61,7 +61,9 @@ impl Pass {
             self.report.skip(&act.row, act.before.status, why);
         }
         let after = self.reload(&acts).await?;
-        self.settle(&acts, &after).await?;
+        for some in acts.chunks(SETTLED_AT_ONCE) {
+            self.settle(some, &after).await?;
+        }
         for act in &acts {
             let unchanged = After::of_row(&act.before);
             self.report.note(act, after.get(&act.row.provider_id).unwrap_or(&unchanged));
@@ -76,7 +78,7 @@ impl Pass {
         done.extend(without);
         let mut with = with.into_iter().peekable();
         while with.peek().is_some() {
-            let some: Vec<Act> = with.by_ref().take(AT_ONCE_MAX).collect();
+            let some: Vec<Act> = with.by_ref().take(SUBMITTED_AT_ONCE).collect();
             let submissions = some.iter().map(|act| self.submission(act)).collect();
             let results = self.shared.ingest.submit_all(submissions, SUBMIT_WITHIN).await;
             for (act, result) in some.into_iter().zip(results) {
@@ -232,6 +234,9 @@ fn key(row: &CallRow) -> LegKey {
 
 /// How often it is tried again to write what became of asking.
 const REPEATS_MAX: u32 = 3;
+/// How many calls are written in one transaction: a webhook that comes meanwhile waits for one of these, not for a page.
+const SUBMITTED_AT_ONCE: usize = 32;
+const SETTLED_AT_ONCE: usize = 100;
 /// How long what was heard may take to be written.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(30);
 /// When one that was given up is asked about again.
