@@ -15,6 +15,8 @@ pub mod config;
 pub mod story;
 pub mod twilio;
 
+pub mod ami;
+
 pub mod double;
 
 pub mod store;
@@ -32,6 +34,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod ingest;
 pub mod leads;
+pub mod pbx;
 pub mod quarantine;
 pub mod report;
 pub mod sweep;
