@@ -3,9 +3,173 @@
 //! What is heard comes out of one bounded queue, in the order of the stream. The reader never waits for whoever takes it
 //! out: when the queue is full the connection is dropped, and what was missed is learned from the next channel list.
 
-use super::{Message, Snapshot, correlator::Heard};
-use crate::domain::{time::Millis, words};
+use super::{Action, Message, Snapshot, action::ActionError, correlator::Heard};
+use crate::{
+    clock::SharedClock,
+    domain::{time::Millis, words},
+};
+use rand::rngs::StdRng;
 use secrecy::SecretString;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What a client is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where to, and who we are.
+    pub target: Target,
+    /// For how long things are waited for; `Patience::default()`.
+    pub patience: Patience,
+    /// How much may wait for whoever takes it out; `Room::default()`.
+    pub room: Room,
+    /// Stamps everything that is heard.
+    pub clock: SharedClock,
+    /// Spreads the reconnects of many gateways.
+    pub rng: StdRng,
+    /// Ends the client: it logs off and tells [`DownKind::Stopped`].
+    pub stop: CancellationToken,
+}
+
+/// For how long things are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Connecting, TLS included, to the banner.
+    pub connect: Duration,
+    /// An answer to an action, the login's own included.
+    pub answer: Duration,
+    /// A whole channel list.
+    pub list: Duration,
+    /// From one ping to the next.
+    pub ping_every: Duration,
+    /// A Pong. Without it the link is dead.
+    pub pong: Duration,
+    /// `FullyBooted`, if the PBX was logged in to while it starts.
+    pub boot: Duration,
+    /// The pause after the first failed attempt; each further one is twice as long, and half of it is random.
+    pub retry: Duration,
+    /// The longest pause.
+    pub retry_longest: Duration,
+    /// The longest pause after refused logins; the first is a tenth of it.
+    pub refused_longest: Duration,
+    /// The connection that asks is closed when nothing was asked for so long.
+    pub idle: Duration,
+}
+
+/// How much may wait in the queue. More means that we fall behind: the connection is dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their text.
+    pub bytes: usize,
+}
+
+/// A client at work. Clones are the same client; it ends by [`Parts::stop`], or when its queue is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {}
+
+impl Client {
+    /// Connects, and keeps at it until it is stopped. What is heard comes out of the queue, in the order of the stream:
+    /// `Up`, then messages with `Listed` among them, then `Down`; and again. The first `Listed` after an `Up` is the one
+    /// to resync by, each later one was asked for by [`Self::list`]. Several `Down` may follow each other: one for each attempt.
+    pub fn start(_parts: Parts) -> (Self, mpsc::Receiver<Told>) {
+        let (_, told) = mpsc::channel(1);
+        (Self {}, told)
+    }
+
+    /// Asks for a channel list on the connection that listens. It comes out of the queue as [`Told::Listed`]. If one is
+    /// under way, or there is no connection, nothing is asked (after the next connect one is).
+    pub fn list(&self) {}
+
+    /// Asks something on the connection that asks, which is opened if it is not there. An answer `Error` is an [`AskError`].
+    pub async fn ask(&self, action: Action) -> Result<Answer, AskError> {
+        std::future::ready(Err(AskError::Away { action: action.name(), why: "not connected".to_owned() })).await
+    }
+
+    /// How it goes.
+    pub fn figures(&self) -> Figures {
+        Figures::default()
+    }
+
+    /// Waits until it has ended: both connections are logged off and closed.
+    pub async fn ended(&self) {}
+}
+
+/// What an action was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The response.
+    pub response: Message,
+    /// If it was a list: its items, without the line that says it is complete.
+    pub items: Vec<Message>,
+}
+
+/// Why an action was not answered. The fragments complete "failed to …".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// There is no connection: nothing was sent.
+    #[error("ask the PBX for {action}: {why}")]
+    Away {
+        /// The action.
+        action: &'static str,
+        /// Why there is none.
+        why: String,
+    },
+    /// It cannot be written as an action: nothing was sent.
+    #[error(transparent)]
+    Unsendable(#[from] ActionError),
+    /// Too much is being asked already: nothing was sent.
+    #[error("ask the PBX for {action}: {ASKED_AT_ONCE_MAX} other questions wait for their answers")]
+    TooMany {
+        /// The action.
+        action: &'static str,
+    },
+    /// The PBX answered that it will not: no right, no such channel, an unknown action.
+    #[error("have the PBX do {action}: it says {message:?}")]
+    Refused {
+        /// The action.
+        action: &'static str,
+        /// Its `Message`.
+        message: String,
+    },
+    /// It was sent, and no answer came: it may have been done.
+    #[error("hear the answer to {action}: {why}; it may have been done")]
+    Unanswered {
+        /// The action.
+        action: &'static str,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// The most questions that wait for their answers.
+pub const ASKED_AT_ONCE_MAX: usize = 64;
+
+/// How the connection that listens goes. Counters count since the start of the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// What it is connected to, if it is.
+    pub up: Option<Up>,
+    /// Connections that logged in.
+    pub connects: u64,
+    /// Messages of the world.
+    pub messages: u64,
+    /// Bytes heard.
+    pub bytes: u64,
+    /// Messages that were thrown away because the queue was full.
+    pub dropped: u64,
+    /// Channel lists that were complete.
+    pub lists: u64,
+    /// The last byte that was heard.
+    pub heard_ms: Option<Millis>,
+    /// Messages that wait to be taken out, and the bytes of their text.
+    pub queued: usize,
+    /// See `queued`.
+    pub queued_bytes: usize,
+    /// For how long the oldest of them waits.
+    pub lag_ms: Millis,
+}
 
 /// Where a PBX is and who we are there.
 #[derive(Clone, Debug)]

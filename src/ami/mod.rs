@@ -4,10 +4,12 @@
 //! `correlator` turns the messages of one PBX, in the order of its stream, into signals. How Asterisk really behaves is
 //! written down with its sources in `docs/asterisk.md`.
 
+pub mod action;
 pub mod client;
 pub mod correlator;
 pub mod message;
 pub mod snapshot;
 
+pub use action::Action;
 pub use message::Message;
 pub use snapshot::{Channel, Snapshot};
