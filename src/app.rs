@@ -9,8 +9,9 @@ mod sweeping;
 pub use sweeping::{SweepWith, sweeper};
 
 use crate::{
+    ami,
     clock::SharedClock,
-    config::{Config, ConfigError, DatabaseUrl, KeepConfig},
+    config::{AmiUrl, Config, ConfigError, DatabaseUrl, KeepConfig},
     directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
     domain::id::DEFAULT_TENANT,
     health::Health,
@@ -317,7 +318,25 @@ fn overlays(config: &Config) -> Overlays {
         verify: None,
         verify_until_ms: None,
     });
-    Overlays { accounts: accounts.into_iter().collect(), key: config.api_key.clone() }
+    Overlays { accounts: accounts.into_iter().chain(pbx_of(config)).collect(), key: config.api_key.clone() }
+}
+
+/// The PBX of the configuration.
+fn pbx_of(config: &Config) -> Option<Account> {
+    let AmiUrl { address, user, secret } = config.ami_url.as_ref()?;
+    Some(Account {
+        id: config.ami_name.clone(),
+        tenant: DEFAULT_TENANT.to_owned(),
+        provider: ami::PROVIDER.to_owned(),
+        parent: None,
+        has_secrets: true,
+        tokens: Vec::new(),
+        api_keys: vec![ApiKey { sid: user.clone(), secret: secret.clone() }],
+        // What an address was read from is written so that it is read again.
+        api_base: address.to_string().parse().ok(),
+        verify: None,
+        verify_until_ms: None,
+    })
 }
 
 /// Makes the tenant `default`, and a key with every scope where none exists and none is configured.

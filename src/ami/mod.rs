@@ -5,6 +5,7 @@
 //! written down with its sources in `docs/asterisk.md`.
 
 pub mod action;
+pub mod address;
 pub mod client;
 pub mod correlator;
 pub mod message;
@@ -13,3 +14,6 @@ pub mod snapshot;
 pub use action::Action;
 pub use message::Message;
 pub use snapshot::{Channel, Snapshot};
+
+/// The word for Asterisk in the column `provider`.
+pub const PROVIDER: &str = "asterisk";

@@ -36,7 +36,7 @@ impl Config {
             than,
             limit: span_text(limit),
         });
-        faults.chain(self.halves()).chain(self.key_of_nobody()).collect()
+        faults.chain(self.halves()).chain(self.key_of_nobody()).chain(self.certificates_for_nothing()).collect()
     }
 
     /// Settings that need each other.
@@ -51,6 +51,13 @@ impl Config {
             (false, true) => Some(Fault::Half { set: other, missing: one }),
             (true, true) | (false, false) => None,
         })
+    }
+
+    /// Whoever gives certificates wants TLS, and must not go without it unnoticed.
+    fn certificates_for_nothing(&self) -> Option<Fault> {
+        let is_tls = self.ami_url.as_ref().is_some_and(|url| url.address.tls);
+        let fault = Fault::Needs { set: "ONHOOK_AMI_CA", missing: "an ONHOOK_AMI_URL that begins with amis://" };
+        (self.ami_ca.is_some() && !is_tls).then_some(fault)
     }
 
     /// An API key does not say whose it is.

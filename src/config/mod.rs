@@ -35,7 +35,7 @@ use kind::{DAY_MS, GIB, KIB, MIB, MINUTE_MS, SECOND_MS};
 use nets::Networks;
 use reader::Reader;
 use table::{Group, settings};
-use urls::{AmiAddress, Database};
+use urls::{AmiAddress, Certificates, Database, PbxName};
 
 /// The embedded defaults: the documented default is the default.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -56,6 +56,10 @@ settings! {
         verify: VerifyMode = "verify" / "ONHOOK_VERIFY" => OneOf(VerifyMode::ALL);
         /// A PBX of the tenant `default`: `ami://user:secret@host:5038` or `amis://…:5039`. Never stored.
         ami_url: Option<AmiUrl> = "ami_url" / "ONHOOK_AMI_URL" => Optional(AmiAddress);
+        /// The name of that PBX: the `account` of its calls. Do not change it while calls are live.
+        ami_name: String = "ami_name" / "ONHOOK_AMI_NAME" => PbxName;
+        /// The certificates (PEM) that its TLS is checked with, in place of the system's. `ONHOOK_AMI_CA_FILE` names a file that holds them.
+        ami_ca: Option<String> = "ami_ca" / "ONHOOK_AMI_CA" => Optional(Certificates);
         /// The key of the tenant `default` with every scope, `operator` too. Never stored. Generated at the first start on
         /// SQLite and printed once; required on PostgreSQL.
         api_key: Option<SecretString> = "api_key" / "ONHOOK_API_KEY" => Optional(Secret { chars: 1..=512 });

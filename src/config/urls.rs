@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::kind::{Kind, REDACTED, quoted};
+use crate::ami::address::{self, Address};
 
 /// Where everything is kept. Displayed and debugged with the password masked.
 #[derive(Clone)]
@@ -42,12 +43,8 @@ impl fmt::Debug for DatabaseUrl {
 /// A PBX and the account to log in with. Debugged without the secret.
 #[derive(Clone, Debug)]
 pub struct AmiUrl {
-    /// Whether the connection is encrypted (`amis`).
-    pub tls: bool,
-    /// The PBX; an IPv6 address is in brackets.
-    pub host: String,
-    /// Its manager port.
-    pub port: u16,
+    /// Where it is.
+    pub address: Address,
     /// The manager user.
     pub user: String,
     /// Its secret.
@@ -101,28 +98,65 @@ impl Kind for AmiAddress {
 
     fn read(&self, text: &str) -> Result<AmiUrl, String> {
         let url = Url::parse(text).map_err(|error| format!("{error}; {ENCODE_HINT}"))?;
-        let (tls, default_port) = match url.scheme() {
-            "ami" => (false, 5038),
-            "amis" => (true, 5039),
-            _ => return Err("it is not an AMI URL".to_owned()),
-        };
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("it has a path, a query or a fragment".to_owned());
-        }
+        let address = Address::of_url(&url)?;
+        let user = credential(url.username()).filter(|user| address::check_user(user).is_ok());
+        let secret = url.password().and_then(credential).map(SecretString::from);
+        let secret = secret.filter(|secret| address::check_secret(secret).is_ok());
         Ok(AmiUrl {
-            tls,
-            host: url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?.to_owned(),
-            port: url.port().unwrap_or(default_port),
-            user: credential(url.username()).ok_or("it has no user that could be sent")?,
-            secret: url.password().and_then(credential).ok_or("it has no secret that could be sent")?.into(),
+            address,
+            user: user.ok_or("it has no user that could be sent")?,
+            secret: secret.ok_or("it has no secret that could be sent")?,
         })
     }
 
     fn show(&self, value: &AmiUrl, _text: &str) -> String {
-        let scheme = if value.tls { "amis" } else { "ami" };
-        format!("{scheme}://{}:***@{}:{}", value.user, value.host, value.port)
+        value.address.to_string().replacen("://", &format!("://{}:***@", value.user), 1)
     }
 
+    fn quote(&self, _text: &str) -> String {
+        REDACTED.to_owned()
+    }
+}
+
+/// The name of a PBX.
+pub(super) struct PbxName;
+
+impl Kind for PbxName {
+    type Value = String;
+
+    fn allowed(&self) -> String {
+        address::NAME_ALLOWED.to_owned()
+    }
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        match address::check_name(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(address::NAME_ALLOWED) => Err("it is not such a name".to_owned()),
+            Err(allowed) => Err(format!("it is not {allowed}")),
+        }
+    }
+}
+
+/// Certificates in PEM.
+pub(super) struct Certificates;
+
+impl Kind for Certificates {
+    type Value = String;
+
+    fn allowed(&self) -> String {
+        address::CERTIFICATES_ALLOWED.to_owned()
+    }
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        address::certificates(text).map(|_| text.to_owned())
+    }
+
+    fn show(&self, value: &String, _text: &str) -> String {
+        let count = address::certificates(value).map_or(0, |read| read.len());
+        format!("{count} {}", if count == 1 { "certificate" } else { "certificates" })
+    }
+
+    /// Somebody may have put the wrong file here: a key.
     fn quote(&self, _text: &str) -> String {
         REDACTED.to_owned()
     }

@@ -108,7 +108,10 @@ impl Account {
     /// configuration decides whose it is.
     fn over(&self, stored: Option<Self>) -> Self {
         match stored {
-            Some(stored) if stored.tenant == self.tenant && stored.provider == self.provider => {
+            // A PBX has one address and one user: those of the configuration.
+            Some(stored)
+                if stored.tenant == self.tenant && stored.provider == self.provider && self.api_base.is_none() =>
+            {
                 let tokens = self.tokens.iter().cloned().chain(stored.tokens).collect();
                 let api_keys = self.api_keys.iter().cloned().chain(stored.api_keys).collect();
                 Self { tokens, api_keys, has_secrets: true, ..stored }

@@ -55,6 +55,8 @@ const PUBLISHED: &[(&str, Option<&str>)] = &[
     ("ONHOOK_TWILIO_REQUESTS_PER_SECOND", Some("20")),
     ("ONHOOK_VERIFY", Some("enforce")),
     ("ONHOOK_AMI_URL", None),
+    ("ONHOOK_AMI_NAME", Some("pbx")),
+    ("ONHOOK_AMI_CA", None),
     ("ONHOOK_API_KEY", None),
     ("ONHOOK_SECRET_KEY", None),
     ("ONHOOK_SWEEP_INTERVAL", Some("30s")),

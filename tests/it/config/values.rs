@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use onhook::config::{BadValue, Config, ConfigError, DatabaseUrl, Fault, Origin, Sources, settings};
+use onhook::config::{BadValue, Config, ConfigError, DatabaseUrl, Fault, Loaded, Origin, Sources, settings};
 use secrecy::ExposeSecret;
 
 use super::{env, file, load_env, refuse, refuse_value, setting};
@@ -15,6 +15,8 @@ const BAD: &[(&str, &str, Quoted)] = &[
     ("public_url", "ftp://example.com", Quoted::Yes),
     ("verify", "off", Quoted::Yes),
     ("ami_url", "ami://onhook:hunter2@pbx/path", Quoted::No),
+    ("ami_name", "pbx one", Quoted::Yes),
+    ("ami_ca", "-----BEGIN PRIVATE KEY-----hunter2", Quoted::No),
     ("api_key", "hunter2 hunter2", Quoted::No),
     ("secret_key", "hunter2", Quoted::No),
     ("phone_region", "us", Quoted::Yes),
@@ -242,11 +244,11 @@ fn the_public_url_is_only_what_can_stand_before_a_path() {
 fn a_pbx_is_named_with_everything_it_takes_to_log_in() {
     let ami = |text| load_env(&[("ONHOOK_AMI_URL", text)]).config.ami_url.unwrap();
     let plain = ami("ami://onhook:p%40ss@pbx.example");
-    assert_eq!((plain.tls, plain.host.as_str(), plain.port), (false, "pbx.example", 5038));
+    assert_eq!(plain.address.to_string(), "ami://pbx.example:5038");
     assert_eq!((plain.user.as_str(), plain.secret.expose_secret()), ("onhook", "p@ss"));
     let sealed = ami("amis://onhook:secret@[::1]:1234");
-    assert_eq!((sealed.tls, sealed.host.as_str(), sealed.port), (true, "[::1]", 1234));
-    assert_eq!(ami("amis://onhook:secret@pbx").port, 5039);
+    assert_eq!((sealed.address.to_string().as_str(), sealed.address.host.as_str()), ("amis://[::1]:1234", "::1"));
+    assert_eq!(ami("amis://onhook:secret@pbx").address.port, 5039);
     for text in [
         "ami://pbx",
         "ami://onhook@pbx",
@@ -256,6 +258,29 @@ fn a_pbx_is_named_with_everything_it_takes_to_log_in() {
         "ami://onhook:secret@",
     ] {
         assert!(refuse_value(&[("ONHOOK_AMI_URL", text)]).contains("[redacted]"), "{text}");
+    }
+}
+
+#[test]
+fn a_pbx_has_a_name_and_perhaps_certificates_of_its_own() {
+    let url = ("ONHOOK_AMI_URL", "amis://onhook:hunter2@pbx.example");
+    let shown = |loaded: &Loaded, key: &str| loaded.show().iter().find(|row| row.key == key).unwrap().value.clone();
+    let loaded = load_env(&[url]);
+    assert_eq!((loaded.config.ami_name.as_str(), &loaded.config.ami_ca), ("pbx", &None));
+    assert_eq!(shown(&loaded, "ami_url").unwrap(), "amis://onhook:***@pbx.example:5039");
+    assert_eq!(load_env(&[("ONHOOK_AMI_NAME", "Site-a.1")]).config.ami_name, "Site-a.1");
+    let of_twilio = refuse_value(&[("ONHOOK_AMI_NAME", "AC00000000000000000000000000000001")]);
+    assert!(of_twilio.contains("not that of a Twilio account"), "{of_twilio}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ami/address/ca.pem");
+    let loaded = load_env(&[url, ("ONHOOK_AMI_CA_FILE", path)]);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert!(loaded.config.ami_ca.as_deref().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(shown(&loaded, "ami_ca").unwrap(), "1 certificate");
+    for without_tls in
+        [&[("ONHOOK_AMI_CA_FILE", path)][..], &[("ONHOOK_AMI_CA_FILE", path), ("ONHOOK_AMI_URL", "ami://a:b@pbx")]]
+    {
+        let fault = refuse_value(without_tls);
+        assert!(fault.contains("ONHOOK_AMI_CA is set") && fault.contains("amis://"), "{fault}");
     }
 }
 
