@@ -8,6 +8,7 @@ pub mod action;
 pub mod address;
 pub mod client;
 pub mod correlator;
+pub mod doctor;
 pub mod message;
 pub mod snapshot;
 
