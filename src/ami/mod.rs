@@ -9,6 +9,7 @@ pub mod address;
 pub mod client;
 pub mod correlator;
 pub mod doctor;
+pub mod frame;
 pub mod message;
 pub mod snapshot;
 
