@@ -56,6 +56,30 @@ pub struct Patience {
     pub idle: Duration,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(10),
+            answer: seconds(10),
+            list: seconds(10),
+            ping_every: seconds(10),
+            pong: seconds(5),
+            boot: seconds(60),
+            retry: Duration::from_millis(500),
+            retry_longest: seconds(30),
+            refused_longest: seconds(60),
+            idle: seconds(300),
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { messages: 100_000, bytes: 128 * 1024 * 1024 }
+    }
+}
+
 /// How much may wait in the queue. More means that we fall behind: the connection is dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
@@ -202,7 +226,7 @@ pub enum Told {
 }
 
 /// A new connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Up {
     /// When the login was accepted.
     pub login_ms: Millis,
