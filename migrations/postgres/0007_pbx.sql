@@ -33,6 +33,8 @@ CREATE TABLE pbx (
     dropped         BIGINT NOT NULL,
     -- live channels when it was last listed
     channels        BIGINT,
+    -- what people were told is wrong with it: pbx-down | pbx-refuses-login; NULL: nothing, or it is well again
+    alarm           TEXT COLLATE "C",
     PRIMARY KEY (tenant, account)
 );
 

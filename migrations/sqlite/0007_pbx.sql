@@ -33,6 +33,8 @@ CREATE TABLE pbx (
     dropped         INTEGER NOT NULL,
     -- live channels when it was last listed
     channels        INTEGER,
+    -- what people were told is wrong with it: pbx-down | pbx-refuses-login; NULL: nothing, or it is well again
+    alarm           TEXT,
     PRIMARY KEY (tenant, account)
 ) STRICT, WITHOUT ROWID;
 

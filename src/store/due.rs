@@ -84,6 +84,16 @@ pub async fn list(
     query.bind(after).bind(limit).fetch_all(on).await
 }
 
+/// A page of the live calls of an account in the order of their provider ids, after `after`, due or not.
+pub async fn list_live(
+    on: impl Into<On<'_>>,
+    (tenant, account): (&str, &str),
+    after: &str,
+    limit: i64,
+) -> Result<Vec<CallRow>, StoreError> {
+    LIST_LIVE.query().bind(tenant).bind(account).bind(after).bind(limit).fetch_all(on).await
+}
+
 /// Takes at most `limit` calls of an account that are due and makes them due again at `until_ms`, when whoever took them
 /// must be dead. No two get the same one.
 pub async fn lease(
@@ -177,6 +187,8 @@ statements! {
         AND (CAST($3 AS TEXT) IS NULL OR tenant = $3) ORDER BY tenant, account, provider LIMIT $4");
     LIST = both("SELECT ", call_columns!(names), " FROM call WHERE ", is_due!(), "
         AND tenant = $3 AND account = $4 AND provider_id > $5 ORDER BY provider_id LIMIT $6");
+    LIST_LIVE = both("SELECT ", call_columns!(names), " FROM call WHERE due_at_ms IS NOT NULL
+        AND tenant = $1 AND account = $2 AND provider_id > $3 ORDER BY provider_id LIMIT $4");
     LEASE = split(
         concat!("UPDATE call SET due_at_ms = $5 WHERE (tenant, provider_id, account) IN
             (SELECT tenant, provider_id, account FROM call WHERE ", is_due!(), "

@@ -1,4 +1,5 @@
-//! Extensions, as far as calls name them: which calls are live on one, and which extensions there are.
+//! Extensions: which calls are live on one and which there are, as far as calls name them; and for those of a PBX whose
+//! they are, and what the PBX says of their phones.
 
 use super::{
     On, StoreError, Tx,
@@ -98,6 +99,70 @@ pub async fn hasten(tx: &mut Tx, keys: &[LegKey], now_ms: i64) -> Result<u64, St
     HASTEN.over(keys).bind(now_ms).execute(tx).await
 }
 
+/// An extension of a PBX.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, FromRow)]
+pub struct PbxExtension {
+    /// Whose PBX it is.
+    pub tenant: String,
+    /// The PBX.
+    pub account: String,
+    /// Its number or name there.
+    pub extension: String,
+    /// Whose it is, by the owner of the PBX.
+    pub user_id: Option<String>,
+    /// What the PBX says of its phone: `available`, `in-use`, `ringing`, `on-hold`, `unavailable` or `unknown`.
+    pub device: Option<String>,
+    /// Since when.
+    pub device_ms: Option<i64>,
+}
+
+/// Says whose an extension of a PBX is; `None`: nobody's.
+pub async fn put_user(
+    tx: &mut Tx,
+    (tenant, account): (&str, &str),
+    extension: &str,
+    user_id: Option<&str>,
+) -> Result<(), StoreError> {
+    PUT_USER.query().bind(tenant).bind(account).bind(extension).bind(user_id).execute(tx).await.map(drop)
+}
+
+/// Keeps what the PBX says of phones; `user_id` of the rows says nothing. What it said later stays.
+pub async fn put_devices(tx: &mut Tx, rows: &[PbxExtension]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    PUT_DEVICES.over(rows).execute(tx).await.map(drop)
+}
+
+/// Whose an extension of a PBX is, if somebody said so.
+pub async fn find_user(
+    on: impl Into<On<'_>>,
+    (tenant, account): (&str, &str),
+    extension: &str,
+) -> Result<Option<String>, StoreError> {
+    let row: Option<(String,)> =
+        FIND_USER.query().bind(tenant).bind(account).bind(extension).fetch_optional(on).await?;
+    Ok(row.map(|(user,)| user))
+}
+
+/// A page of the extensions of a PBX that somebody owns or that the PBX spoke of, after `after`.
+pub async fn list_of_pbx(
+    on: impl Into<On<'_>>,
+    (tenant, account): (&str, &str),
+    after: &str,
+    limit: i64,
+) -> Result<Vec<PbxExtension>, StoreError> {
+    LIST_OF_PBX.query().bind(tenant).bind(account).bind(after).bind(limit).fetch_all(on).await
+}
+
+/// Forgets an extension of a PBX; answers how many rows that were (0 or 1). What its PBX says of it comes again.
+pub async fn delete(tx: &mut Tx, (tenant, account): (&str, &str), extension: &str) -> Result<u64, StoreError> {
+    DELETE.query().bind(tenant).bind(account).bind(extension).execute(tx).await
+}
+
+columns!(pbx_extension_columns of PbxExtension {
+    tenant text, account text, extension text, user_id text, device text, device_ms int
+});
 columns!(extension_columns of ExtensionKey { tenant text, extension text });
 columns!(live_columns of LiveOn {
     tenant text, extension text, provider_id text, account text, id text, status text, answered_at_ms int
@@ -120,6 +185,19 @@ macro_rules! busy {
 }
 
 statements! {
+    PUT_USER = both("INSERT INTO extension (tenant, account, extension, user_id) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant, account, extension) DO UPDATE SET user_id = excluded.user_id");
+    PUT_DEVICES = over(pbx_extension_columns:
+        "INSERT INTO extension (tenant, account, extension, device, device_ms)
+            SELECT tenant, account, extension, device, device_ms FROM ",
+        " WHERE true ON CONFLICT (tenant, account, extension) DO UPDATE
+            SET device = excluded.device, device_ms = excluded.device_ms
+            WHERE extension.device_ms IS NULL OR extension.device_ms <= excluded.device_ms");
+    FIND_USER = both("SELECT user_id FROM extension
+        WHERE tenant = $1 AND account = $2 AND extension = $3 AND user_id IS NOT NULL");
+    LIST_OF_PBX = both("SELECT ", pbx_extension_columns!(names), " FROM extension
+        WHERE tenant = $1 AND account = $2 AND extension > $3 ORDER BY extension LIMIT $4");
+    DELETE = both("DELETE FROM extension WHERE tenant = $1 AND account = $2 AND extension = $3");
     LIST = both("WITH lately AS (SELECT extension, id FROM call WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT $3),
         known AS (SELECT extension, max(id) AS id FROM (
                 SELECT extension, id FROM lately WHERE extension > $4

@@ -22,6 +22,7 @@ pub mod notices;
 pub mod now;
 mod open;
 pub mod outbox;
+pub mod pbx;
 pub mod quarantine;
 pub mod retention;
 pub mod signals;
@@ -58,6 +59,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("now", now::ALL),
     ("open", open::ALL),
     ("outbox", outbox::ALL),
+    ("pbx", pbx::ALL),
     ("quarantine", quarantine::ALL),
     ("retention", retention::ALL),
     ("signals", signals::ALL),

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 on_both! {
     accounts_with_calls_that_are_due,
     what_is_due_comes_in_pages,
+    what_lives_comes_in_pages,
     a_lease_is_taken_once,
     what_became_of_asking_is_noted,
     a_deadline_that_a_webhook_set_stands,
@@ -187,4 +188,12 @@ async fn two_sweepers_split_the_calls(at: TestDatabase) {
     };
     assert_eq!((ours.len(), theirs.len()), (25, 15));
     assert!(ids(&ours).is_disjoint(&ids(&theirs)));
+}
+
+async fn what_lives_comes_in_pages(at: TestDatabase) {
+    commit!(at, |tx| calls::upsert(tx, &mixed()));
+    let list = async |after: &str, limit| due::list_live(&at.db, ACCOUNT, after, limit).await.unwrap();
+    assert_eq!(ids(&list("", 9).await), ["CA1", "CA2", "CA3", "CA5"].into());
+    assert_eq!(ids(&list("CA1", 2).await), ["CA2", "CA3"].into());
+    assert_eq!(ids(&list("CA5", 2).await), [].into());
 }

@@ -6,11 +6,16 @@ use onhook::{
     domain::id::new_id,
     store::{
         calls::{self, CallRow, LegKey},
-        extensions::{self, ExtensionKey, Lately},
+        extensions::{self, ExtensionKey, Lately, PbxExtension},
     },
 };
 
-on_both! { live_calls_are_found_and_hastened, extensions_are_listed_by_name, the_call_that_counts_is_the_one_answered_last }
+on_both! {
+    live_calls_are_found_and_hastened,
+    extensions_are_listed_by_name,
+    the_call_that_counts_is_the_one_answered_last,
+    extensions_of_a_pbx_have_users_and_phones,
+}
 
 fn call(tenant: &str, n: u32, extension: Option<&str>, due_at_ms: Option<i64>) -> CallRow {
     CallRow {
@@ -113,4 +118,36 @@ async fn the_call_that_counts_is_the_one_answered_last(at: TestDatabase) {
     commit!(at, |tx| calls::upsert(tx, &[answered, call("acme", 4, Some("7"), Some(1)), ringing(5)]));
     commit!(at, |tx| calls::upsert(tx, &[call("acme", 6, Some("8"), Some(1)), call("other", 7, Some("8"), Some(1))]));
     assert_eq!(busy(&["7", "8", "9"]).await, [counts("7", 0, 5), counts("8", 6, 1)]);
+}
+
+async fn extensions_of_a_pbx_have_users_and_phones(at: TestDatabase) {
+    let of = ("acme", "pbx1");
+    let said = |extension: &str, device: &str, device_ms| PbxExtension {
+        tenant: "acme".into(),
+        account: "pbx1".into(),
+        extension: extension.into(),
+        device: Some(device.into()),
+        device_ms: Some(device_ms),
+        ..PbxExtension::default()
+    };
+    commit!(at, |tx| extensions::put_user(tx, of, "2001", Some("ada")));
+    commit!(at, |tx| extensions::put_devices(tx, &[]));
+    commit!(at, |tx| extensions::put_devices(tx, &[said("2001", "ringing", 5), said("2002", "in-use", 5)]));
+    commit!(at, |tx| extensions::put_devices(tx, &[said("2001", "available", 4), said("2002", "available", 6)]));
+    commit!(at, |tx| extensions::put_user(tx, ("acme", "pbx2"), "2002", Some("eve")));
+    let ada = PbxExtension { user_id: Some("ada".into()), ..said("2001", "ringing", 5) };
+    let nobody = said("2002", "available", 6);
+    let list = async |after: &str, limit| extensions::list_of_pbx(&at.db, of, after, limit).await.unwrap();
+    assert_eq!(list("", 9).await, [ada.clone(), nobody.clone()]);
+    assert_eq!(list("", 1).await, [ada]);
+    assert_eq!(list("2001", 9).await, [nobody]);
+    let user = async |account, extension| extensions::find_user(&at.db, ("acme", account), extension).await.unwrap();
+    assert_eq!(user("pbx1", "2001").await.as_deref(), Some("ada"));
+    assert_eq!(user("pbx1", "2002").await, None);
+    assert_eq!(user("pbx2", "2002").await.as_deref(), Some("eve"));
+    commit!(at, |tx| extensions::put_user(tx, of, "2001", None));
+    assert_eq!(user("pbx1", "2001").await, None);
+    assert_eq!(commit!(at, |tx| extensions::delete(tx, ("other", "pbx1"), "2001")), 0);
+    assert_eq!(commit!(at, |tx| extensions::delete(tx, of, "2001")), 1);
+    assert_eq!(list("", 9).await.len(), 1);
 }

@@ -20,6 +20,7 @@ mod migrations;
 mod notices;
 mod now;
 mod outbox;
+mod pbx;
 mod quarantine;
 mod retention;
 mod schema;
