@@ -1,0 +1,4 @@
+//! The correlator against every capture of a real Asterisk.
+
+mod replay;
+mod table;
