@@ -3,16 +3,28 @@
 //! What is heard comes out of one bounded queue, in the order of the stream. The reader never waits for whoever takes it
 //! out: when the queue is full the connection is dropped, and what was missed is learned from the next channel list.
 
+mod asking;
+mod door;
+mod listening;
+mod pinned;
+mod queue;
+mod wire;
+
 use super::{Action, Message, Snapshot, action::ActionError, correlator::Heard};
 use crate::{
     clock::SharedClock,
     domain::{time::Millis, words},
 };
+use asking::Question;
+use door::Door;
+use queue::{Queue, Tally};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use secrecy::SecretString;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, mpsc, mpsc::error::TrySendError, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wire::Ends;
 
 /// What a client is made of.
 #[derive(Debug)]
@@ -91,33 +103,70 @@ pub struct Room {
 
 /// A client at work. Clones are the same client; it ends by [`Parts::stop`], or when its queue is dropped.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client {
+    questions: mpsc::Sender<Question>,
+    wanted: Arc<Notify>,
+    tally: Arc<Tally>,
+    clock: SharedClock,
+    tasks: TaskTracker,
+}
 
 impl Client {
     /// Connects, and keeps at it until it is stopped. What is heard comes out of the queue, in the order of the stream:
     /// `Up`, then messages with `Listed` among them, then `Down`; and again. The first `Listed` after an `Up` is the one
-    /// to resync by, each later one was asked for by [`Self::list`]. Several `Down` may follow each other: one for each attempt.
-    pub fn start(_parts: Parts) -> (Self, mpsc::Receiver<Told>) {
-        let (_, told) = mpsc::channel(1);
-        (Self {}, told)
+    /// to resync by, each later one was asked for by [`Self::list`]. Several `Down` may follow each other: one for each
+    /// attempt. The last is [`DownKind::Stopped`]. Must be called inside a tokio runtime.
+    pub fn start(mut parts: Parts) -> (Self, mpsc::Receiver<Told>) {
+        let stop = parts.stop.child_token();
+        let (tasks, wanted, tally) = (TaskTracker::new(), Arc::new(Notify::new()), Arc::new(Tally::default()));
+        let (queue, told) = Queue::start(parts.room, Arc::clone(&tally), stop.clone(), &tasks);
+        let (questions, asked) = mpsc::channel(ASKED_AT_ONCE_MAX);
+        let door = Arc::new(Door::new(parts.target, parts.patience));
+        let ends = |role: &str, rng: &mut StdRng| {
+            Ends::new(
+                Arc::clone(&door),
+                parts.patience,
+                Arc::clone(&parts.clock),
+                role,
+                StdRng::from_rng(rng),
+                stop.clone(),
+            )
+        };
+        let (listening, asking) = (ends("l", &mut parts.rng), ends("a", &mut parts.rng));
+        tasks.spawn(listening::keep(listening, queue, Arc::clone(&wanted)));
+        tasks.spawn(asking::keep(asking, asked));
+        tasks.close();
+        (Self { questions, wanted, tally, clock: parts.clock, tasks }, told)
     }
 
     /// Asks for a channel list on the connection that listens. It comes out of the queue as [`Told::Listed`]. If one is
     /// under way, or there is no connection, nothing is asked (after the next connect one is).
-    pub fn list(&self) {}
+    pub fn list(&self) {
+        self.wanted.notify_one();
+    }
 
     /// Asks something on the connection that asks, which is opened if it is not there. An answer `Error` is an [`AskError`].
+    /// Only actions that answer at once: an `Originate` without `Async` would hold up this connection until it is dropped.
     pub async fn ask(&self, action: Action) -> Result<Answer, AskError> {
-        std::future::ready(Err(AskError::Away { action: action.name(), why: "not connected".to_owned() })).await
+        action.check()?;
+        let (name, (answer, answered)) = (action.name(), oneshot::channel());
+        let stopped = || AskError::Away { action: name, why: "the client has stopped".to_owned() };
+        self.questions.try_send(Question { action, answer }).map_err(|e| match e {
+            TrySendError::Full(_) => AskError::TooMany { action: name },
+            TrySendError::Closed(_) => stopped(),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// How it goes.
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        self.tally.figures(self.clock.now_ms())
     }
 
-    /// Waits until it has ended: both connections are logged off and closed.
-    pub async fn ended(&self) {}
+    /// Waits until it has ended: both connections are logged off and closed, and the queue was taken out or dropped.
+    pub async fn ended(&self) {
+        self.tasks.wait().await;
+    }
 }
 
 /// What an action was answered.
