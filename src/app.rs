@@ -4,9 +4,11 @@
 //! waits for the writer is written. What has not ended by the deadline is cut off; nothing unacknowledged is lost by
 //! that, because nothing of it was acknowledged.
 
+mod listening;
 mod sweeping;
 
-pub use sweeping::{SweepWith, sweeper};
+pub use listening::pbxs;
+pub use sweeping::sweeper;
 
 use crate::{
     ami,
@@ -90,6 +92,21 @@ pub struct App {
     writers: JoinSet<()>,
 }
 
+/// What rooms that work by themselves share.
+#[derive(Clone, Debug)]
+pub struct Fuses {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: SharedClock,
+    /// The accounts and their credentials.
+    pub directory: Arc<Directory>,
+    /// The one door.
+    pub ingest: Ingest,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
+
 /// What a signal leads to, by the configuration.
 pub fn rules(config: &Config) -> Rules {
     Rules { limits: config.sweep.limits(), contact: config.contact.policy() }
@@ -152,17 +169,15 @@ impl App {
             pause: QUARANTINE_PAUSE,
         });
         writers.spawn(keeper.run());
-        let sweeper = sweeper(
-            &config,
-            SweepWith {
-                db: db.clone(),
-                clock: clock.clone(),
-                directory: directory.clone(),
-                ingest: ingest.clone(),
-                metrics: metrics.clone(),
-                rng: &mut rng,
-            },
-        )?;
+        let fuses = Fuses {
+            db: db.clone(),
+            clock: clock.clone(),
+            directory: directory.clone(),
+            ingest: ingest.clone(),
+            metrics: metrics.clone(),
+        };
+        let pbxs = pbxs(&config, fuses.clone(), &mut rng);
+        let sweeper = sweeper(&config, fuses, pbxs.clone(), &mut rng)?;
         let (listener, address) = listen(config.listen)?;
         let metrics_listener = config.metrics_listen.map(listen).transpose()?.map(|(listener, _)| listener);
         let gateway = Data::new(Gateway {
@@ -172,6 +187,7 @@ impl App {
             ingest,
             quarantine,
             sweeper,
+            pbxs,
             directory,
             metrics,
             rng: Mutex::new(rng),
@@ -222,6 +238,7 @@ impl App {
         let mut health = tokio::spawn(health(&gateway).run(background.clone()));
         let mut sweeper = tokio::spawn(gateway.sweeper.clone().run(background.clone()));
         let mut observer = tokio::spawn(gateway.sweeper.observer().run(background.clone()));
+        let mut pbxs = tokio::spawn(gateway.pbxs.clone().run(background.clone()));
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -232,6 +249,7 @@ impl App {
             _ = &mut health => Err(AppError::Dead { what: "the count of callbacks" }),
             _ = &mut sweeper => Err(AppError::Dead { what: "the sweeper" }),
             _ = &mut observer => Err(AppError::Dead { what: "the count of live calls" }),
+            _ = &mut pbxs => Err(AppError::Dead { what: "listening to PBXs" }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -245,7 +263,8 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ = tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper, &mut observer);
+                let _ =
+                    tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper, &mut observer, &mut pbxs);
                 while writers.join_next().await.is_some() {}
             }
         };

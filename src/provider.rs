@@ -4,7 +4,7 @@
 //! asks decides what an answer, or none, leads to.
 
 use crate::domain::{signal::Signal, words};
-use std::future::Future;
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 words! {
     /// Why a provider did not answer.
@@ -49,4 +49,34 @@ pub trait Truth: Send + Sync {
 
     /// One call: a live claim or an ending. `None`: it is not known there.
     fn look(&self, provider_id: &str) -> impl Future<Output = Result<Option<Signal>, Trouble>> + Send;
+}
+
+/// An answer of somebody who is handed in, and not known by type.
+pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+
+/// What became of the calls of one PBX, told by whoever listens to it in this process. See [`Truth`].
+pub trait PbxTruth: Debug + Send + Sync {
+    /// A sign of life of everything in a channel list that is asked for now.
+    fn live(&self) -> Asked<'_, Vec<Signal>>;
+
+    /// One call: a sign of life, or that a complete channel list lacks it. `None`: that cannot be said yet; the next list
+    /// decides, or what is being written at this moment.
+    fn look<'a>(&'a self, provider_id: &'a str) -> Asked<'a, Option<Signal>>;
+}
+
+/// Where a PBX can be asked.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Here.
+    Here(Arc<dyn PbxTruth>),
+    /// Another process listens to it: its calls are looked after there.
+    Elsewhere,
+    /// Nowhere: it only ever pushes what happens.
+    Nowhere,
+}
+
+/// Who knows which PBX is listened to where. [`Trouble`]: it should be, and nobody is connected.
+pub trait Switchboard: Debug + Send + Sync {
+    /// Where this PBX can be asked.
+    fn standing<'a>(&'a self, tenant: &'a str, account: &'a str) -> Asked<'a, Standing>;
 }

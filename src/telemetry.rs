@@ -4,6 +4,7 @@
 mod callbacks;
 mod labels;
 mod log;
+mod pbx;
 mod quarantine;
 mod retention;
 mod sweep;
@@ -29,6 +30,7 @@ pub use callbacks::CallbackCounts;
 use labels::{DeliveryLabels, RequestLabels, RouteLabels, StepLabels, TroubleLabels, method_label, status_class};
 pub(crate) use log::read_filter;
 pub use log::{LogFormat, TelemetryError, init_tracing};
+pub use pbx::PbxFigures;
 pub use quarantine::QuarantineFigures;
 pub use retention::{PrunedTable, RetentionFigures};
 
@@ -177,6 +179,11 @@ impl Metrics {
         &self.0.quarantine
     }
 
+    /// The figures of the PBXs that are listened to.
+    pub fn pbx(&self) -> &PbxFigures {
+        &self.0.pbx
+    }
+
     /// The figures of the sweeper, and of how providers answer.
     pub fn sweep(&self) -> &SweepFigures {
         &self.0.sweep
@@ -219,6 +226,7 @@ struct Figures {
     voice: VoiceFigures,
     quarantine: QuarantineFigures,
     sweep: SweepFigures,
+    pbx: PbxFigures,
     retention: RetentionFigures,
 }
 
@@ -242,6 +250,7 @@ impl Default for Figures {
             voice: VoiceFigures::default(),
             quarantine: QuarantineFigures::default(),
             sweep: SweepFigures::default(),
+            pbx: PbxFigures::default(),
             retention: RetentionFigures::default(),
         }
     }
@@ -268,6 +277,7 @@ impl Figures {
         self.voice.register(to);
         self.quarantine.register(to);
         self.sweep.register(to);
+        self.pbx.register(to);
         self.retention.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }

@@ -7,7 +7,7 @@ use super::{
     out::{Out, or_dash},
 };
 use crate::{
-    app::{self, SweepWith},
+    app::{self, Fuses},
     clock::Stopwatch,
     domain::time::{DAY, Millis},
     ingest::{Ingest, Parts},
@@ -125,8 +125,10 @@ pub(super) async fn with_sweeper<T>(
         metrics: metrics.clone(),
     });
     let writing = tokio::spawn(writer.run());
-    let (db, clock) = (db.clone(), desk.clock.clone());
-    let sweeper = app::sweeper(&desk.config, SweepWith { db, clock, directory, ingest, metrics, rng: &mut desk.rng })?;
+    let fuses = Fuses { db: db.clone(), clock: desk.clock.clone(), directory, ingest, metrics };
+    // Whoever serves listens to the PBXs; here it is only looked who that is.
+    let pbxs = app::pbxs(&desk.config, fuses.clone(), &mut desk.rng);
+    let sweeper = app::sweeper(&desk.config, fuses, pbxs, &mut desk.rng)?;
     let done = work(&sweeper).await;
     // The writer ends when the last door is closed.
     drop(sweeper);

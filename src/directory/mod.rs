@@ -176,6 +176,16 @@ impl Directory {
         accounts
     }
 
+    /// The accounts of a provider, of all tenants, as far as they are known here.
+    pub async fn accounts_with(&self, provider: &str) -> Vec<Arc<Account>> {
+        if self.is_old() {
+            // A snapshot that cannot be renewed stays in use.
+            let _ = self.renew().await;
+        }
+        let snapshot = self.snapshot.load();
+        snapshot.accounts.values().filter(|account| account.provider == provider).cloned().collect()
+    }
+
     /// Who the presented text of a key stands for.
     pub async fn key(&self, presented: &str) -> Result<Arc<Key>, KeyRefused> {
         if let Some(configured) = self.key.as_ref().filter(|key| key.has_secret(presented)) {

@@ -18,6 +18,16 @@ impl E164 {
         Some(Self(number.format().mode(Mode::E164).to_string()))
     }
 
+    /// The same, if it is a number that can exist: its country has such numbers.
+    pub fn parse_valid(text: &str, region: Option<&str>) -> Option<Self> {
+        if text.len() > NUMBER_BYTES_MAX {
+            return None;
+        }
+        let region = region.and_then(|r| r.parse().ok());
+        let number = phonenumber::parse(region, text.trim()).ok().filter(phonenumber::PhoneNumber::is_valid)?;
+        Some(Self(number.format().mode(Mode::E164).to_string()))
+    }
+
     /// Takes an address a provider reported (`+14155550101`) if it already has the form of E.164.
     /// Client and SIP addresses, withheld callers and short codes are not numbers.
     pub fn of_address(address: &str) -> Option<Self> {

@@ -42,6 +42,7 @@ use crate::{
     config::Config,
     directory::{Directory, Key},
     ingest::Ingest,
+    pbx::Pbxs,
     quarantine::Quarantine,
     store::Db,
     sweep::Sweeper,
@@ -73,6 +74,8 @@ pub struct Gateway {
     pub quarantine: Quarantine,
     /// Looks after live calls.
     pub sweeper: Sweeper,
+    /// Listens to PBXs, and takes what they push.
+    pub pbxs: Pbxs,
     /// Who may speak.
     pub directory: Arc<Directory>,
     /// What is counted.

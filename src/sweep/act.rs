@@ -6,6 +6,7 @@ use super::{
     verdict::{Answer, Verdict},
 };
 use crate::{
+    ami::PROVIDER,
     domain::{
         call::Row,
         signal::{Field, Signal},
@@ -101,7 +102,7 @@ impl Pass {
         let judged = Some((act.row.last_signal_ms, act.row.deliveries));
         let decision =
             decided.clone().map(|(action, rule, evidence)| Decision { actor: actor(), action, rule, evidence, judged });
-        let provider = if act.row.provider == "asterisk" { "asterisk" } else { "twilio" };
+        let provider = if act.row.provider == PROVIDER { PROVIDER } else { "twilio" };
         let signals = signal.iter().map(|signal| told_of(signal, &act.row)).collect();
         Submission { tenant: act.row.tenant.clone(), provider, delivery: None, signals, ask: Vec::new(), decision }
     }
@@ -145,6 +146,10 @@ impl Pass {
 
     /// What is still to be learned of a call that has just ended: its lost callbacks, or how it really ended.
     fn follow_up(&self, act: &Act, after: &After) -> Option<FollowUpRow> {
+        // A PBX knows nothing of calls that are over.
+        if act.row.provider == PROVIDER {
+            return None;
+        }
         let (kind, due_ms) = match after.resolution? {
             Resolution::Reconciled if act.verdict.answer == Answer::Ended => {
                 let ended_ms = after.ended_at_ms.unwrap_or(self.now_ms).min(self.now_ms);

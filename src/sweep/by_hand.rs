@@ -7,6 +7,7 @@ use super::{
     verdict::{Answer, NOBODY},
 };
 use crate::{
+    ami::PROVIDER,
     domain::{
         id::Leg,
         signal::{Claim, Signal, Weak, Witness},
@@ -100,7 +101,7 @@ impl Sweeper {
             evidence: evidence(read.status, read.alive_ms, stated_end_ms, reason.as_deref()),
             judged: None,
         };
-        let provider = if row.provider == "asterisk" { "asterisk" } else { "twilio" };
+        let provider = if row.provider == PROVIDER { PROVIDER } else { "twilio" };
         let (tenant, decision) = (row.tenant.clone(), Some(decision));
         let (delivery, signals, ask) = (None, vec![signal], Vec::new());
         let submission = Submission { tenant, provider, delivery, signals, ask, decision };
@@ -111,6 +112,10 @@ impl Sweeper {
 
     /// How it really ended is asked later, once: an operator's word is not the last one.
     async fn ask_later(&self, row: &CallRow, now_ms: Millis) -> Result<(), StoreError> {
+        // A PBX knows nothing of calls that are over.
+        if row.provider == PROVIDER {
+            return Ok(());
+        }
         let asked = FollowUpRow {
             tenant: row.tenant.clone(),
             provider_id: row.provider_id.clone(),

@@ -28,7 +28,7 @@ pub use backfilled::{AccountBackfill, BackfillReport, Found};
 pub use by_hand::{Checked, EndByHand, EndError};
 pub use observe::{Concern, ConcernKind, Observer};
 pub use report::{Change, Chosen, Report, Request, Skipped};
-pub use source::{SourceParts, Sources};
+pub use source::{Asked, SourceParts, Sources, Whom};
 pub use twilio::TwilioSource;
 pub use verdict::Answer;
 

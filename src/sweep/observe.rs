@@ -2,6 +2,7 @@
 //! where something is wrong.
 
 use super::{Shared, Sweeper};
+use crate::store::pbx::{self, PbxRow};
 use crate::{
     domain::{
         deadline::{ASK_AGAIN_MAX_MS, Limits},
@@ -33,6 +34,10 @@ words! {
         Blind = "account-cannot-see-its-calls",
         /// The provider does not answer, or not with what was asked for.
         Unreachable = "provider-unreachable",
+        /// A PBX does not take the login of onhook.
+        PbxRefused = "pbx-refuses-login",
+        /// A PBX is not heard.
+        PbxDown = "pbx-down",
         /// No background sweep was completed for long.
         SweeperLate = "sweeper-late",
     }
@@ -57,6 +62,10 @@ impl ConcernKind {
             Self::Unreachable => {
                 "the provider does not answer, or not with what was asked for; no call is given up before its limit"
             }
+            Self::PbxRefused => "a PBX refuses the login of onhook; nothing is heard of its calls",
+            Self::PbxDown => {
+                "a PBX is not heard; its calls that end meanwhile end with an estimated time once it is back"
+            }
             Self::SweeperLate => {
                 "no background sweep was completed since then, or since the start; calls whose ending is lost stay live"
             }
@@ -78,6 +87,14 @@ impl ConcernKind {
                 "the log says how it answers, after ten minutes also /v1/notifications and /v1/audit; look at the provider's \
                  status page, at network and proxies in between, and at what else asks with the same account; it is asked \
                  again by itself"
+            }
+            Self::PbxRefused => {
+                "the log, /v1/notifications and /v1/audit name the PBX; correct user and secret, or the permit lines of its \
+                 manager.conf: `onhook ami doctor` says which"
+            }
+            Self::PbxDown => {
+                "the log, /v1/notifications and /v1/audit name the PBX; look whether Asterisk runs and the way to its manager \
+                 port is open; it is tried again by itself"
             }
             Self::SweeperLate => {
                 "read the log for \"sweep\": it names what broke, most likely the database; a sweep that hangs ends with \
@@ -163,7 +180,8 @@ impl Observer {
         let troubles: Vec<TroubleKind> = rows.iter().filter_map(kind).collect();
         metrics.sweep().show(&figures);
         metrics.sweep().show_troubled(&troubles);
-        let concerns = self.late(now_ms).into_iter().chain(of_accounts(&rows)).collect();
+        let pbxs = pbx::list_alarmed(db, ACCOUNTS_MAX).await?;
+        let concerns = self.late(now_ms).into_iter().chain(of_accounts(&rows)).chain(of_pbxs(&pbxs)).collect();
         *observed.latest() = concerns;
         Ok(figures)
     }
@@ -228,6 +246,20 @@ fn of_accounts(rows: &[WatchRow]) -> impl Iterator<Item = Concern> {
         let concern = concerns.entry(kind).or_insert(Concern { kind, accounts: 0, since_ms: None });
         concern.accounts = concern.accounts.saturating_add(1);
         concern.since_ms = [concern.since_ms, row.failing_since_ms].into_iter().flatten().min();
+    }
+    concerns.into_values()
+}
+
+/// What is wrong with PBXs, one concern per kind. A word that a newer onhook wrote is none of ours.
+fn of_pbxs(rows: &[PbxRow]) -> impl Iterator<Item = Concern> {
+    let mut concerns: BTreeMap<ConcernKind, Concern> = BTreeMap::new();
+    for row in rows {
+        let Some(kind) = row.alarm.as_deref().and_then(|word| word.parse().ok()) else { continue };
+        let concern = concerns.entry(kind).or_insert(Concern { kind, accounts: 0, since_ms: None });
+        concern.accounts = concern.accounts.saturating_add(1);
+        // When it was heard last says more than since when which attempt fails.
+        let since_ms = row.heard_ms.or(Some(row.since_ms));
+        concern.since_ms = [concern.since_ms, since_ms].into_iter().flatten().min();
     }
     concerns.into_values()
 }

@@ -5,9 +5,11 @@ use super::{
     act::Act,
     asking,
     report::{Chosen, Report, Request},
+    source::Whom,
     verdict::{Heard, Judge},
 };
 use crate::{
+    ami::PROVIDER,
     domain::{
         call::Row,
         deadline::Source,
@@ -71,6 +73,11 @@ impl Pass {
         let now_ms = shared.clock.now_ms();
         let (due, lease_ms) = (shared.rules.due(now_ms), now_ms.saturating_add(LEASE_MS));
         let report = Report { dry_run: request.dry_run, ..Report::default() };
+        let DueAccount { tenant, provider, account: id } = &account;
+        let whom = shared.sources.whom(tenant, provider, id).await;
+        if matches!(whom, Ok(Whom::Elsewhere)) {
+            return elsewhere(&shared, &request, &account, due, chosen, HELD_ELSEWHERE).await;
+        }
         let exclusive = !request.dry_run && !matches!(request.chosen, Chosen::Call(_));
         let watch = match exclusive {
             true => claim(&shared, &request, &account, now_ms, lease_ms).await?,
@@ -81,7 +88,7 @@ impl Pass {
             }
         };
         // Somebody else is asking, or has just asked.
-        let Some(watch) = watch else { return elsewhere(&shared, &request, &account, due, chosen).await };
+        let Some(watch) = watch else { return elsewhere(&shared, &request, &account, due, chosen, ANOTHER).await };
         let (trouble, fingerprint, source) = (None, None, Source::Asked);
         let mut pass = Self {
             shared,
@@ -97,25 +104,26 @@ impl Pass {
             source,
             report,
         };
-        let done = pass.sweep(chosen).await;
+        let done = pass.sweep(chosen, whom).await;
         if exclusive {
-            let Self { shared, watch, trouble, fingerprint, source, .. } = &mut pass;
+            let Self { shared, account, watch, trouble, fingerprint, source, .. } = &mut pass;
             let now_ms = shared.clock.now_ms();
             match (&done, trouble) {
                 // The pass broke, or there was nobody to ask: that says nothing of the account.
                 (Err(_), None) => asking::let_go(shared, watch).await?,
                 (Ok(()), None) if *source == Source::Nobody => asking::let_go(shared, watch).await?,
+                // Whoever listens to a PBX says by himself when it is away.
+                _ if account.provider == PROVIDER => asking::let_go(shared, watch).await?,
                 (_, trouble) => asking::release(shared, watch, trouble.as_ref(), fingerprint.take(), now_ms).await?,
             }
         }
         done.map(|()| pass.report)
     }
 
-    async fn sweep(&mut self, chosen: Option<Vec<CallRow>>) -> Result<(), StoreError> {
-        let DueAccount { tenant, provider, account } = self.account.clone();
-        let source = match self.shared.sources.of(&tenant, &provider, &account).await {
-            Ok(Some(source)) => source,
-            Ok(None) => return self.ask_nobody(chosen).await,
+    async fn sweep(&mut self, chosen: Option<Vec<CallRow>>, whom: Result<Whom, Trouble>) -> Result<(), StoreError> {
+        let source = match whom {
+            Ok(Whom::Asked(source)) => source,
+            Ok(Whom::Nobody | Whom::Elsewhere) => return self.ask_nobody(chosen).await,
             Err(trouble) => return self.leave(chosen, trouble).await,
         };
         asking::meet(&mut self.watch, source.base());
@@ -345,13 +353,14 @@ pub(super) fn sign_of_life(signal: &Signal, row: &CallRow) -> Signal {
     Signal { claim: Claim::Alive, details: Default::default(), link: None, received_ms, ..signal.clone() }
 }
 
-/// What a sweep by hand says of calls that somebody else is asking about. The sweeper says nothing: it looks again soon.
+/// What a sweep by hand says of calls that somebody else looks after. The sweeper says nothing: it looks again soon.
 async fn elsewhere(
     shared: &Shared,
     request: &Request,
     account: &DueAccount,
     due: Due,
     chosen: Option<Vec<CallRow>>,
+    why: &str,
 ) -> Result<Report, StoreError> {
     let mut report = Report { dry_run: request.dry_run, ..Report::default() };
     let calls = match chosen {
@@ -361,7 +370,7 @@ async fn elsewhere(
     };
     for row in calls {
         let status = row.status.parse().unwrap_or(Status::Queued);
-        report.skip(&row, status, "Another sweep is asking about its account. Look again in a minute.".to_owned());
+        report.skip(&row, status, why.to_owned());
     }
     Ok(report)
 }
@@ -370,6 +379,8 @@ pub(super) fn leg(row: &CallRow) -> Leg {
     Leg { provider_id: row.provider_id.clone(), account: row.account.clone() }
 }
 
+const ANOTHER: &str = "Another sweep is asking about its account. Look again in a minute.";
+const HELD_ELSEWHERE: &str = "Another process listens to its PBX, and looks after it.";
 /// Until when an account and its calls are taken: whoever has not ended by then is dead.
 const LEASE_MS: Millis = MINUTE;
 /// How many pages of calls that nobody can say anything of one pass looks at.

@@ -4,10 +4,11 @@ use super::{
     act::Act,
     asking,
     pass::{Pass, leg, sign_of_life},
-    twilio::TwilioSource,
+    source::Asked,
     verdict::{Answer, BELIEVED_MS, Heard, NOT_FOUND_MIN},
 };
 use crate::{
+    ami::PROVIDER,
     clock::Stopwatch,
     domain::{
         signal::{Claim, Signal},
@@ -21,10 +22,7 @@ use crate::{
         due::{self, AskedRow},
     },
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 use tokio::task::JoinSet;
 
 /// What was said of one call.
@@ -33,7 +31,7 @@ type Said = Result<Option<Signal>, Trouble>;
 impl Pass {
     pub(super) async fn ask_singly(
         &mut self,
-        source: &Arc<TwilioSource>,
+        source: &Asked,
         chosen: Option<Vec<CallRow>>,
         listed: &HashSet<String>,
     ) -> Result<(), StoreError> {
@@ -58,12 +56,7 @@ impl Pass {
         Ok(())
     }
 
-    async fn ask_page(
-        &mut self,
-        source: &Arc<TwilioSource>,
-        page: Vec<CallRow>,
-        watch: Stopwatch,
-    ) -> Result<(), StoreError> {
+    async fn ask_page(&mut self, source: &Asked, page: Vec<CallRow>, watch: Stopwatch) -> Result<(), StoreError> {
         let (answered, rest) = self.ask_all(source, page, watch).await;
         let keys: Vec<LegKey> = answered.iter().map(|(row, _)| self.key(&row.provider_id)).collect();
         let rest_keys = rest.iter().map(|row| self.key(&row.provider_id));
@@ -88,7 +81,7 @@ impl Pass {
     /// Asks, a few at a time; answers what was said, and of which calls nothing was asked.
     async fn ask_all(
         &mut self,
-        source: &Arc<TwilioSource>,
+        source: &Asked,
         page: Vec<CallRow>,
         watch: Stopwatch,
     ) -> (Vec<(CallRow, Said)>, Vec<CallRow>) {
@@ -141,6 +134,8 @@ impl Pass {
         let before = |answer| asked.map_or(0, |asked| times(asked, answer, row.last_signal_ms, self.now_ms));
         let (asks, heard) = match said {
             Ok(Some(signal)) => (0, Heard::Said(signal)),
+            // Its channel list, or what is being written, says so in a moment.
+            Ok(None) if self.account.provider == PROVIDER => (0, Heard::Unclear),
             Ok(None) => {
                 let counts = asking::knows_us(&self.watch, self.now_ms, BELIEVED_MS);
                 (before(Answer::NotFound), Heard::NotFound { counts })

@@ -2,9 +2,11 @@
 
 use super::twilio::TwilioSource;
 use crate::{
+    ami::PROVIDER,
     clock::SharedClock,
     directory::{Account, Directory, Unavailable},
-    provider::{Trouble, TroubleKind},
+    domain::signal::Signal,
+    provider::{PbxTruth, Standing, Switchboard, Trouble, TroubleKind, Truth},
     telemetry::Metrics,
     twilio::client::{Client, ClientError, Connections, Credentials, Pace, Patience},
 };
@@ -30,6 +32,8 @@ pub struct SourceParts {
     pub twilio_requests_per_second: u32,
     /// How long one question is tried.
     pub patience: Patience,
+    /// Knows which PBX is listened to where.
+    pub switchboard: Arc<dyn Switchboard>,
     /// Where it is counted how they answer.
     pub metrics: Metrics,
     /// Makes pauses irregular.
@@ -44,10 +48,65 @@ pub struct Sources {
     base: Url,
     requests_per_second: u32,
     patience: Patience,
+    switchboard: Arc<dyn Switchboard>,
     metrics: Metrics,
     connections: Connections,
     rng: Mutex<StdRng>,
     kept: Mutex<Kept>,
+}
+
+/// Who can be asked about the calls of an account.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// They can be asked.
+    Asked(Asked),
+    /// Another process looks after these calls.
+    Elsewhere,
+    /// Nobody: the provider only ever pushes, or the account was never given credentials.
+    Nobody,
+}
+
+/// Somebody who knows what became of the calls of an account.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// Twilio's REST API.
+    Twilio(Arc<TwilioSource>),
+    /// A PBX that this process listens to.
+    Pbx(Arc<dyn PbxTruth>),
+}
+
+impl Asked {
+    /// Where it is asked; what was learned at another place is forgotten.
+    pub(super) fn base(&self) -> &str {
+        match self {
+            Self::Twilio(twilio) => twilio.base(),
+            Self::Pbx(_) => PROVIDER,
+        }
+    }
+
+    /// A digest of the credentials; empty where they are not ours to check.
+    pub(super) fn fingerprint(&self) -> &str {
+        match self {
+            Self::Twilio(twilio) => twilio.fingerprint(),
+            Self::Pbx(_) => "",
+        }
+    }
+}
+
+impl Truth for Asked {
+    async fn live(&self) -> Result<Vec<Signal>, Trouble> {
+        match self {
+            Self::Twilio(twilio) => twilio.live().await,
+            Self::Pbx(pbx) => pbx.live().await,
+        }
+    }
+
+    async fn look(&self, provider_id: &str) -> Result<Option<Signal>, Trouble> {
+        match self {
+            Self::Twilio(twilio) => twilio.look(provider_id).await,
+            Self::Pbx(pbx) => pbx.look(provider_id).await,
+        }
+    }
 }
 
 /// Clients by account, and in which turn each was last asked for.
@@ -68,14 +127,27 @@ struct One {
 impl Sources {
     /// Nobody has been asked yet. Fails only if TLS cannot be set up.
     pub fn new(parts: SourceParts) -> Result<Self, ClientError> {
-        let SourceParts { directory, clock, twilio_base: base, patience, metrics, rng, .. } = parts;
+        let SourceParts { directory, clock, twilio_base: base, patience, switchboard, metrics, rng, .. } = parts;
         let requests_per_second = parts.twilio_requests_per_second;
         let (connections, rng, kept) = (Connections::open()?, Mutex::new(rng), Mutex::default());
-        Ok(Self { directory, clock, base, requests_per_second, patience, metrics, connections, rng, kept })
+        Ok(Self { directory, clock, base, requests_per_second, patience, switchboard, metrics, connections, rng, kept })
     }
 
-    /// Who can be asked about the calls of an account. `None`: nobody, because its provider only ever pushes, or because the
-    /// account was never given credentials. One that has lost its credentials, or that is not known here, is another matter:
+    /// Who can be asked about the calls of an account.
+    pub async fn whom(&self, tenant: &str, provider: &str, account: &str) -> Result<Whom, Trouble> {
+        if provider == PROVIDER {
+            return Ok(match self.switchboard.standing(tenant, account).await? {
+                Standing::Here(pbx) => Whom::Asked(Asked::Pbx(pbx)),
+                Standing::Elsewhere => Whom::Elsewhere,
+                Standing::Nowhere => Whom::Nobody,
+            });
+        }
+        let twilio = self.of(tenant, provider, account).await?;
+        Ok(twilio.map_or(Whom::Nobody, |twilio| Whom::Asked(Asked::Twilio(twilio))))
+    }
+
+    /// Twilio, asked about the calls of an account. `None`: nobody can be asked, because the account is none of Twilio's or
+    /// was never given credentials. One that has lost its credentials, or that is not known here, is another matter:
     /// somebody has to mend that, and could ask then.
     pub async fn of(&self, tenant: &str, provider: &str, account: &str) -> Result<Option<Arc<TwilioSource>>, Trouble> {
         if provider != TWILIO {

@@ -22,6 +22,8 @@ pub(super) enum Heard {
     Said(Signal),
     /// It does not know the call. `counts`: it has shown lately that it knows our calls.
     NotFound { counts: bool },
+    /// Its PBX does not know yet: the next channel list decides.
+    Unclear,
     /// It did not answer.
     Trouble(Trouble),
     /// It was not asked about this call, because it does not answer about others.
@@ -77,13 +79,14 @@ impl Judge<'_> {
     pub(super) fn verdict(&self, leg: &Leg, row: &Row, asks: i64, heard: Heard) -> Verdict {
         match heard {
             // Only the provider's word changes a call that counts as ended.
-            Heard::NotFound { .. } | Heard::Trouble(_) | Heard::NotAsked(_) | Heard::Nobody { .. }
+            Heard::NotFound { .. } | Heard::Unclear | Heard::Trouble(_) | Heard::NotAsked(_) | Heard::Nobody { .. }
                 if row.status.is_ended() =>
             {
                 self.stays(asks, &heard)
             }
             Heard::Said(signal) => self.said(signal),
             Heard::NotFound { counts } => self.not_found(leg, row, asks, counts),
+            Heard::Unclear => self.unclear(asks),
             Heard::Trouble(trouble) => self.trouble(leg, row, asks, &trouble),
             Heard::NotAsked(trouble) => self.not_asked(asks, &trouble),
             Heard::Nobody { newer } => self.nobody(leg, row, newer),
@@ -91,8 +94,12 @@ impl Judge<'_> {
     }
 
     fn said(&self, signal: Signal) -> Verdict {
-        let ended = matches!(signal.claim, Claim::Ended(_));
+        let ended = matches!(signal.claim, Claim::Ended(_) | Claim::GivenUp(_));
         let why = match &signal.claim {
+            Claim::GivenUp(weak) => format!(
+                "The channel list of its PBX at {} lacks it: it has ended, and nobody told.",
+                rfc3339(weak.decided_ms)
+            ),
             Claim::Ended(told) => {
                 let at = signal.at.map(|at| format!(" at {}", rfc3339(at))).unwrap_or_default();
                 format!("The provider says that it ended as {}{at}.", Status::from(told.outcome))
@@ -110,12 +117,18 @@ impl Judge<'_> {
         }
     }
 
+    fn unclear(&self, asks: i64) -> Verdict {
+        let due_at_ms = self.now_ms.saturating_add(self.interval_ms);
+        Verdict { asks, due_at_ms, ..wait(Answer::Trouble, UNCLEAR) }
+    }
+
     fn stays(&self, asks: i64, heard: &Heard) -> Verdict {
         let (answer, why) = match heard {
             Heard::NotFound { .. } => (Answer::NotFound, "The provider does not know the call (404).".to_owned()),
             Heard::Trouble(trouble) | Heard::NotAsked(trouble) => {
                 (Answer::Trouble, format!("Nobody can say: failed to {trouble}."))
             }
+            Heard::Unclear => (Answer::Trouble, UNCLEAR.to_owned()),
             Heard::Said(_) | Heard::Nobody { .. } => (Answer::Nobody, NOBODY.to_owned()),
         };
         let due_at_ms = self.now_ms.saturating_add(self.interval_ms);
@@ -252,6 +265,8 @@ fn wait(answer: Answer, why: &str) -> Verdict {
     Verdict { answer, signal: None, decided: None, why: why.to_owned(), asks: 0, due_at_ms: 0 }
 }
 
+const UNCLEAR: &str =
+    "Its PBX does not list it, and nothing says yet that it has ended: the next channel list decides.";
 pub(super) const NOBODY: &str = "There is nobody to ask: onhook has no credentials for its account.";
 /// How often a provider has to say in a row that it does not know a call.
 pub(super) const NOT_FOUND_MIN: i64 = 3;

@@ -3,7 +3,7 @@
 mod access;
 mod source;
 
-use crate::support::{database::TestDatabase, gateway::START_MS};
+use crate::support::{database::TestDatabase, gateway::START_MS, stage::NoPbx};
 use onhook::{
     clock::ManualClock,
     directory::{Directory, Overlays},
@@ -56,6 +56,7 @@ impl Asking {
             twilio_base: base.parse().unwrap(),
             twilio_requests_per_second: 1_000,
             patience,
+            switchboard: Arc::new(NoPbx),
             metrics: onhook::telemetry::Metrics::new(),
             rng: StdRng::seed_from_u64(1),
         });

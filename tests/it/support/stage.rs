@@ -134,3 +134,13 @@ impl Stage {
         self.twilio.with(|double| double.heard().filter(|heard| heard.path.ends_with(end)).count())
     }
 }
+
+/// Nobody listens to any PBX.
+#[derive(Debug)]
+pub struct NoPbx;
+
+impl onhook::provider::Switchboard for NoPbx {
+    fn standing<'a>(&'a self, _: &'a str, _: &'a str) -> onhook::provider::Asked<'a, onhook::provider::Standing> {
+        Box::pin(std::future::ready(Ok(onhook::provider::Standing::Nowhere)))
+    }
+}

@@ -1,0 +1,109 @@
+//! The line to a PBX: what comes out of it, and what can be asked of it. Production speaks AMI; tests feed one by hand.
+
+use crate::{
+    ami::client::{Client, Parts, Patience, Room, Target, Told},
+    clock::SharedClock,
+    domain::time::Millis,
+};
+use rand::{SeedableRng, rngs::StdRng};
+use std::{
+    fmt::Debug,
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Opens lines.
+pub trait Connect: Debug + Send + Sync {
+    /// Begins to connect, and keeps at it until `stop` is cancelled. Never waits.
+    fn connect(&self, target: Target, stop: CancellationToken) -> Line;
+}
+
+/// A line that is open or being opened.
+#[derive(Debug)]
+pub struct Line {
+    /// What the PBX tells, in the order of its stream.
+    pub told: mpsc::Receiver<Told>,
+    /// Its other side.
+    pub far: Box<dyn Far>,
+}
+
+/// What can be asked of a line.
+pub trait Far: Debug + Send + Sync {
+    /// Asks for a channel list; it comes out of the line. Without a connection nothing is asked.
+    fn list(&self);
+
+    /// How it goes.
+    fn figures(&self) -> LineFigures;
+
+    /// Waits until it is closed, after it was told to stop.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// How a line goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineFigures {
+    /// The last byte that was heard, Pongs included.
+    pub heard_ms: Option<Millis>,
+    /// For how long the oldest message waits to be taken out.
+    pub lag_ms: Millis,
+    /// Messages that were thrown away because too many waited, since the line was opened.
+    pub dropped: u64,
+}
+
+/// Lines that speak AMI.
+#[derive(Debug)]
+pub struct Ami {
+    clock: SharedClock,
+    rng: Mutex<StdRng>,
+}
+
+impl Ami {
+    /// `rng` spreads the reconnects of many processes.
+    pub const fn new(clock: SharedClock, rng: StdRng) -> Self {
+        Self { clock, rng: Mutex::new(rng) }
+    }
+}
+
+impl Connect for Ami {
+    fn connect(&self, target: Target, stop: CancellationToken) -> Line {
+        // A panic while drawing leaves the generator usable.
+        let rng = StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
+        let (patience, room, clock) = (PATIENCE, ROOM, self.clock.clone());
+        let (client, told) = Client::start(Parts { target, patience, room, clock, rng, stop });
+        Line { told, far: Box::new(client) }
+    }
+}
+
+impl Far for Client {
+    fn list(&self) {
+        Self::list(self);
+    }
+
+    fn figures(&self) -> LineFigures {
+        let figures = Self::figures(self);
+        LineFigures { heard_ms: figures.heard_ms, lag_ms: figures.lag_ms, dropped: figures.dropped }
+    }
+
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Self::ended(self))
+    }
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(10),
+    answer: Duration::from_secs(10),
+    list: Duration::from_secs(10),
+    ping_every: Duration::from_secs(10),
+    pong: Duration::from_secs(5),
+    boot: Duration::from_secs(60),
+    retry: Duration::from_millis(500),
+    retry_longest: Duration::from_secs(30),
+    refused_longest: Duration::from_secs(60),
+    idle: Duration::from_secs(300),
+};
+/// Minutes of a busy PBX.
+const ROOM: Room = Room { messages: 100_000, bytes: 128 << 20 };
