@@ -27,6 +27,10 @@ words! {
         AccountRotated = "account.rotated",
         /// What happens to webhooks of an account that do not verify was changed.
         AccountVerifyChanged = "account.verify_changed",
+        /// How a PBX is reached was changed.
+        AccountAccessChanged = "account.access_changed",
+        /// Whose an extension of a PBX is was changed.
+        ExtensionChanged = "extension.changed",
         /// A token of an account was deleted.
         TokenDeleted = "account.token_deleted",
         /// How calls are answered was changed.

@@ -53,6 +53,8 @@ words! {
         TwilioDebugger = "twilio_debugger",
         /// `/webhooks/twilio/events`.
         TwilioEvents = "twilio_events",
+        /// `/webhooks/ami`.
+        Ami = "ami",
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     store::{
         Db, StoreError, Tx,
         accounts::{self, Access, AccountRow, SecretRow},
+        pbx::{self, PbxSettingRow},
     },
 };
 use rand::{CryptoRng, RngExt};
@@ -87,6 +88,11 @@ impl Directory {
         seal_token(&self.sealer, rng, owner, token, self.clock.now_ms())
     }
 
+    /// The accounts of the configuration that are this tenant's.
+    pub fn configured_of<'a>(&'a self, tenant: &'a str) -> impl Iterator<Item = &'a super::Account> {
+        self.accounts.iter().filter(move |account| account.tenant == tenant)
+    }
+
     /// Whether an account is one of the configuration: it is never stored by itself, and belongs to one tenant too.
     pub fn configured(&self, id: &str) -> Option<&super::Account> {
         self.accounts.iter().find(|account| account.id == id)
@@ -104,6 +110,32 @@ pub async fn add(tx: &mut Tx, row: &AccountRow, secret: &SecretRow, access: &Acc
     accounts::insert(tx, row).await?;
     accounts::set_access(tx, &row.tenant, &row.id, access).await?;
     accounts::insert_secret(tx, secret).await
+}
+
+/// Adds a PBX and how it is reached, in a transaction of the caller's; [`StoreError::Exists`] if some tenant has the name.
+pub async fn add_pbx(
+    tx: &mut Tx,
+    row: &AccountRow,
+    access: &Access,
+    setting: &PbxSettingRow,
+) -> Result<(), StoreError> {
+    accounts::insert(tx, row).await?;
+    set_pbx(tx, &row.tenant, &row.id, access, setting).await.map(drop)
+}
+
+/// Says how a PBX is reached, in a transaction of the caller's; answers how many PBXs that were (0 or 1).
+pub async fn set_pbx(
+    tx: &mut Tx,
+    tenant: &str,
+    id: &str,
+    access: &Access,
+    setting: &PbxSettingRow,
+) -> Result<u64, StoreError> {
+    let changed = accounts::set_access(tx, tenant, id, access).await?;
+    if changed > 0 {
+        pbx::put_setting(tx, setting).await?;
+    }
+    Ok(changed)
 }
 
 /// Adds a token to an account, in a transaction of the caller's; the others end at `others_end_ms`, unless they end

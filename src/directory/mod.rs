@@ -8,6 +8,7 @@
 pub mod change;
 pub mod credentials;
 mod key;
+pub mod pbx;
 mod snapshot;
 
 pub use key::{IssuedKey, Key, KeyRefused, NewKey, Scope, issue_key};

@@ -51,7 +51,7 @@ pub(super) async fn load(
 }
 
 /// The account with this id, if it is of the key's tenant.
-async fn account_of(gateway: &Gateway, key: &Key, id: &str) -> Result<Arc<Account>, Problem> {
+pub(super) async fn account_of(gateway: &Gateway, key: &Key, id: &str) -> Result<Arc<Account>, Problem> {
     let found = gateway.directory.account(id).await.map_err(|Unavailable| {
         Problem::new(ProblemKind::Unavailable, "the account cannot be looked up: the database cannot be reached")
     })?;

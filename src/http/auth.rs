@@ -27,6 +27,8 @@ needs! {
     Read => Scope::Read,
     /// May change leads and calls.
     Write => Scope::Write,
+    /// May deliver what a PBX reports.
+    Deliver => Scope::Ingest,
     /// May manage keys and accounts of its tenant.
     Admin => Scope::Admin,
 }

@@ -30,7 +30,7 @@ mod trace;
 mod voice;
 mod webhooks;
 
-pub use auth::{Admin, Can, Needs, Read, Write};
+pub use auth::{Admin, Can, Deliver, Needs, Read, Write};
 pub use health::{Condition, DatabaseHealth};
 pub(crate) use health::{metrics_only, only_metrics_here};
 pub use problem::{FieldError, Problem, ProblemKind};
@@ -197,6 +197,12 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
             )
             .service(at("/v1/accounts", "GET, POST").route(get().to(accounts::list)).route(post().to(accounts::create)))
             .service(at("/v1/accounts/{id}", "GET").route(get().to(accounts::load)))
+            .service(at("/v1/accounts/{id}/extensions", "GET").route(get().to(extensions::list_of_pbx)))
+            .service(
+                at("/v1/accounts/{id}/extensions/{extension}", "PUT, DELETE")
+                    .route(put().to(extensions::put_user))
+                    .route(delete().to(extensions::delete_user)),
+            )
             .service(at("/v1/accounts/{id}/verify", "PUT").route(put().to(accounts::verify)))
             .service(at("/v1/accounts/{id}/access", "PUT").route(put().to(accounts::set_access)))
             .service(at("/v1/accounts/{id}/rotate", "POST").route(post().to(accounts::rotate)))

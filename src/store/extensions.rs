@@ -155,6 +155,23 @@ pub async fn list_of_pbx(
     LIST_OF_PBX.query().bind(tenant).bind(account).bind(after).bind(limit).fetch_all(on).await
 }
 
+/// What PBXs say of each of several extensions, in no order.
+pub async fn list_of_pbxs(on: impl Into<On<'_>>, keys: &[ExtensionKey]) -> Result<Vec<PbxExtension>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    LIST_OF_PBXS.over(keys).fetch_all(on).await
+}
+
+/// Says that an extension of a PBX is nobody's; answers how many that were somebody's (0 or 1).
+pub async fn delete_user(tx: &mut Tx, (tenant, account): (&str, &str), extension: &str) -> Result<u64, StoreError> {
+    let query = DELETE_UNTOLD.query().bind(tenant).bind(account).bind(extension);
+    if query.execute(&mut *tx).await? > 0 {
+        return Ok(1);
+    }
+    DELETE_USER.query().bind(tenant).bind(account).bind(extension).execute(tx).await
+}
+
 /// Forgets an extension of a PBX; answers how many rows that were (0 or 1). What its PBX says of it comes again.
 pub async fn delete(tx: &mut Tx, (tenant, account): (&str, &str), extension: &str) -> Result<u64, StoreError> {
     DELETE.query().bind(tenant).bind(account).bind(extension).execute(tx).await
@@ -197,14 +214,21 @@ statements! {
         WHERE tenant = $1 AND account = $2 AND extension = $3 AND user_id IS NOT NULL");
     LIST_OF_PBX = both("SELECT ", pbx_extension_columns!(names), " FROM extension
         WHERE tenant = $1 AND account = $2 AND extension > $3 ORDER BY extension LIMIT $4");
+    LIST_OF_PBXS = lookup(extension_columns in "extension" as pbx_extension_columns:
+        "c.tenant = k.tenant AND c.extension = k.extension");
+    DELETE_UNTOLD = both("DELETE FROM extension
+        WHERE tenant = $1 AND account = $2 AND extension = $3 AND user_id IS NOT NULL AND device IS NULL");
+    DELETE_USER = both("UPDATE extension SET user_id = NULL
+        WHERE tenant = $1 AND account = $2 AND extension = $3 AND user_id IS NOT NULL");
     DELETE = both("DELETE FROM extension WHERE tenant = $1 AND account = $2 AND extension = $3");
     LIST = both("WITH lately AS (SELECT extension, id FROM call WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT $3),
         known AS (SELECT extension, max(id) AS id FROM (
                 SELECT extension, id FROM lately WHERE extension > $4
                 UNION ALL SELECT extension, id FROM call
-                    WHERE tenant = $1 AND extension > $4 AND extension IS NOT NULL AND due_at_ms IS NOT NULL) AS e
+                    WHERE tenant = $1 AND extension > $4 AND extension IS NOT NULL AND due_at_ms IS NOT NULL
+                UNION ALL SELECT extension, NULL FROM extension WHERE tenant = $1 AND extension > $4) AS e
             GROUP BY extension ORDER BY extension LIMIT $5)
-        SELECT k.extension, c.user_id FROM known k JOIN call c ON c.tenant = $1 AND c.id = k.id ORDER BY k.extension");
+        SELECT k.extension, c.user_id FROM known k LEFT JOIN call c ON c.tenant = $1 AND c.id = k.id ORDER BY k.extension");
     LIST_BUSY = split(
         busy!(extension_columns!(sqlite_rows), " CROSS JOIN call AS c ON c.tenant = k.tenant AND c.extension = k.extension
             AND c.extension IS NOT NULL AND c.due_at_ms IS NOT NULL"),

@@ -2,13 +2,15 @@
 
 use super::{
     given::{secret, settle},
-    in_full, refresh, require_stored,
+    in_full, pbx, refresh, require_stored,
     view::AccountInFull,
 };
 use crate::{
+    ami,
     directory::{
         ApiKey,
         credentials::{self, Checked},
+        pbx::PbxFields,
     },
     fields::{Wrong, Wrongs},
     http::{Admin, Can, Gateway, Problem, body::Json},
@@ -26,7 +28,8 @@ use serde::Deserialize;
 use url::Url;
 use utoipa::ToSchema;
 
-/// How Twilio is to be asked about an account. What is left out or null is taken away.
+/// How Twilio is to be asked about an account (`api_…`), or how a PBX is reached (the others). What is left out or null is
+/// taken away.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AccountAccess)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,20 @@ pub(in crate::http) struct AccessText {
     /// The secret of `api_key`. It is stored sealed and never shown.
     #[schema(min_length = 1, max_length = 512)]
     api_secret: Option<String>,
+    /// Where a PBX is: `ami://host:5038`, or `amis://host:5039` with TLS. Left out: it only pushes to `/webhooks/ami`.
+    #[schema(example = "amis://pbx.example.com:5039")]
+    url: Option<String>,
+    /// The user of its manager.conf.
+    #[schema(example = "onhook")]
+    user: Option<String>,
+    /// The secret of that user. Left out: the stored one, if `url` and `user` are as they were.
+    #[schema(min_length = 1, max_length = 512)]
+    secret: Option<String>,
+    /// Certificates (PEM) that its TLS is checked with. Left out: those of the system.
+    ca_pem: Option<String>,
+    /// The country of numbers that it dials without a country code. Left out: that of ONHOOK_PHONE_REGION.
+    #[schema(example = "US")]
+    region: Option<String>,
 }
 
 /// The fields of it, wherever they stand.
@@ -56,18 +73,18 @@ pub(super) struct Access {
     pub(super) key: Option<ApiKey>,
 }
 
-/// Says where Twilio is asked about an account, and with which API key, if Twilio takes it there. On other nodes it holds
-/// within 60 seconds.
+/// Says where Twilio is asked about an account, and with which API key, if Twilio takes it there. Or how a PBX is reached, if
+/// it lets the user log in. On other nodes it holds within 60 seconds.
 #[utoipa::path(put, path = "/v1/accounts/{id}/access", operation_id = "access", tag = "accounts", security(("key" = ["admin"])),
-    request_body = AccessText, params(("id" = String, Path, description = "The AccountSid")),
+    request_body = AccessText, params(("id" = String, Path, description = "The AccountSid, or the name of the PBX")),
     responses(
         (status = 200, description = "The account", body = AccountInFull),
         (status = 400, description = "`unreadable`"),
         (status = 404, description = "`not-found`"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`invalid-fields`, also if Twilio refuses the key, or the account's tokens at `api_base`"),
-        (status = 503, description = "`unavailable`: also if Twilio cannot be asked; see Retry-After"),
+        (status = 422, description = "`invalid-fields`, also if Twilio refuses the key, or the account's tokens at `api_base`, or the PBX the login"),
+        (status = 503, description = "`unavailable`: also if Twilio or the PBX cannot be asked; see Retry-After"),
     ))]
 pub(in crate::http) async fn set_access(
     key: Can<Admin>,
@@ -75,11 +92,19 @@ pub(in crate::http) async fn set_access(
     Json(text): Json<AccessText>,
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
-    let AccessText { api_base, api_key, api_secret } = text;
+    let row = require_stored(&gateway, &key, &id).await?;
+    let AccessText { api_base, api_key, api_secret, url, user, secret, ca_pem, region } = text;
+    let of_twilio = [("api_base", &api_base), ("api_key", &api_key), ("api_secret", &api_secret)];
+    let of_pbx = [("url", &url), ("user", &user), ("secret", &secret), ("ca_pem", &ca_pem), ("region", &region)];
+    if row.provider == ami::PROVIDER {
+        refuse_others(&of_twilio, "is for a Twilio account; this is a PBX")?;
+        let fields = PbxFields { url, user, secret: secret.map(Into::into), ca_pem, region };
+        return Ok(HttpResponse::Ok().json(pbx::set_access(&gateway, &key, &row, fields).await?));
+    }
+    refuse_others(&of_pbx, "is for a PBX; this is a Twilio account")?;
     let mut wrongs = Wrongs::default();
     let access = AccessFields { api_base, api_key, api_secret }.read(&gateway, &mut wrongs);
     let access = wrongs.settle(access)?;
-    require_stored(&gateway, &key, &id).await?;
     match (&access.key, &access.base) {
         (Some(api_key), _) => check_key(&gateway, &id, access.base(&gateway), api_key).await?,
         (None, Some(base)) => check_base(&gateway, &id, base).await?,
@@ -94,6 +119,13 @@ pub(in crate::http) async fn set_access(
     refresh(&gateway).await;
     tracing::info!(account = *id, by = key.id, "changed how Twilio is asked about an account");
     Ok(HttpResponse::Ok().json(in_full(&gateway, &key, &id).await?))
+}
+
+/// Fields that another provider has.
+fn refuse_others(fields: &[(&str, &Option<String>)], why: &str) -> Result<(), Problem> {
+    let set: Vec<Wrong> =
+        fields.iter().filter(|(_, text)| text.is_some()).map(|(field, _)| Wrong::new(*field, why)).collect();
+    if set.is_empty() { Ok(()) } else { Err(set.into()) }
 }
 
 impl AccessFields {

@@ -1,7 +1,11 @@
 //! What people fill in for an account, and whether Twilio takes the token.
 
-use super::access::{Access, AccessFields};
+use super::{
+    access::{Access, AccessFields},
+    pbx::PbxText,
+};
 use crate::{
+    ami,
     directory::credentials::{self, Checked},
     domain::time::Millis,
     fields::{self, Wrong, Wrongs},
@@ -19,6 +23,10 @@ use utoipa::ToSchema;
 #[schema(as = NewAccount)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AccountText {
+    /// `twilio`, which it is if left out.
+    #[schema(example = "twilio")]
+    #[expect(dead_code, reason = "it is what made this a Twilio account")]
+    provider: Option<String>,
     /// The AccountSid.
     #[schema(example = "AC00000000000000000000000000000001")]
     sid: String,
@@ -38,6 +46,36 @@ pub(in crate::http) struct AccountText {
     /// The secret of `api_key`. It is stored sealed and never shown.
     #[schema(min_length = 1, max_length = 512)]
     api_secret: Option<String>,
+}
+
+/// What `POST /v1/accounts` takes.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is described only; what is sent is read by its provider")]
+pub(in crate::http) enum NewAccount {
+    /// A Twilio account.
+    Twilio(AccountText),
+    /// A PBX.
+    Asterisk(PbxText),
+}
+
+impl NewAccount {
+    /// Whether it is a PBX that is to be added.
+    pub(super) fn is_pbx(body: &[u8]) -> Result<bool, Problem> {
+        // What is no object is refused by whoever reads it whole.
+        let named: Option<Named> = serde_json::from_slice(body).ok();
+        match named.and_then(|named| named.provider).as_deref() {
+            None | Some("twilio") => Ok(false),
+            Some(ami::PROVIDER) => Ok(true),
+            Some(_) => Err(Problem::field("provider", "is none of: twilio, asterisk")),
+        }
+    }
+}
+
+/// Which provider is named.
+#[derive(Deserialize)]
+struct Named {
+    provider: Option<String>,
 }
 
 /// An account to add, read.

@@ -1,5 +1,7 @@
 //! Accounts as they are shown.
 
+use super::connection::ConnectionView;
+pub(super) use super::connection::PbxView;
 use crate::{
     config::VerifyMode,
     directory::Account,
@@ -13,7 +15,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Account)]
 pub(in crate::http) struct AccountView {
-    /// The AccountSid.
+    /// The AccountSid, or the name of the PBX.
     #[schema(example = "AC00000000000000000000000000000001")]
     pub(super) id: String,
     /// Which provider.
@@ -21,17 +23,18 @@ pub(in crate::http) struct AccountView {
     pub(super) provider: String,
     /// The account it is a sub-account of. It signs with its own token all the same.
     pub(super) parent: Option<String>,
-    /// Where Twilio is asked about it; null: where ONHOOK_TWILIO_API_BASE says.
+    /// Where Twilio is asked about it; null: where ONHOOK_TWILIO_API_BASE says. Of a PBX: where it is; null: it only pushes.
     #[schema(example = "https://api.dublin.ie1.twilio.com")]
     pub(super) api_base: Option<String>,
-    /// The stored API key with which Twilio is asked before the token is tried; null: there is none. Its secret is never shown.
+    /// The stored API key with which Twilio is asked before the token is tried; null: there is none. Of a PBX: the user of
+    /// manager.conf. Its secret is never shown.
     #[schema(example = "SK00000000000000000000000000000001")]
     pub(super) api_key: Option<String>,
     /// How its webhooks are verified now.
     pub(super) verify: VerifyMode,
     /// Until when that holds; null: until it is changed.
     pub(super) verify_until: Option<Moment>,
-    /// Whether it is the account of TWILIO_ACCOUNT_SID, with that token beside the stored ones.
+    /// Whether it is the account of TWILIO_ACCOUNT_SID, with that token beside the stored ones; or the PBX of ONHOOK_AMI_URL.
     pub(super) configured: bool,
     /// When it was stored; null: it is configured only.
     pub(super) created_at: Option<Moment>,
@@ -45,6 +48,18 @@ pub(in crate::http) struct AccountInFull {
     pub(super) account: AccountView,
     /// Its stored tokens, oldest first. Their texts are never shown.
     pub(super) tokens: Vec<TokenView>,
+    /// What is set for a PBX; left out for a Twilio account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pbx: Option<PbxView>,
+    /// How it goes with a PBX; left out for a Twilio account, and as long as no gateway has looked after the PBX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connection: Option<ConnectionView>,
+}
+
+impl AccountInFull {
+    pub(super) const fn of_twilio(account: AccountView, tokens: Vec<TokenView>) -> Self {
+        Self { account, tokens, pbx: None, connection: None }
+    }
 }
 
 /// A stored token.
@@ -83,8 +98,8 @@ pub(super) fn of_configuration(gateway: &Gateway, account: &Account) -> AccountV
         id: account.id.clone(),
         provider: account.provider.clone(),
         parent: None,
-        api_base: None,
-        api_key: gateway.config.twilio.api_key.clone(),
+        api_base: account.api_base.as_ref().map(|base| base.as_str().to_owned()),
+        api_key: account.api_keys.first().map(|key| key.sid.clone()),
         verify: gateway.config.verify,
         verify_until: None,
         configured: true,

@@ -111,6 +111,11 @@ pub(in crate::http) struct RecordingView {
 }
 
 impl CallView {
+    /// The provider account.
+    pub(in crate::http) fn account(&self) -> &str {
+        &self.account
+    }
+
     /// What is shown of a stored call at `now_ms`.
     pub(super) fn new(row: CallRow, limits: &Limits, now_ms: Millis) -> Result<Self, Problem> {
         let status: Status = word(&row.status)?;

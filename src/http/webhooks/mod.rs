@@ -1,3 +1,3 @@
-//! What providers send. No key: the signature is the key.
+//! What providers send: Twilio signs, Asterisk's pushes come with a key.
 
 pub(super) mod twilio;

@@ -29,8 +29,8 @@ async fn extensions_are_free_ringing_or_busy(gateway: Gateway) {
     let page = gateway.get("/v1/extensions").await;
     let ringing = gateway.get(&format!("/v1/calls/{}", sid(1))).await;
     let expected = json!([
-        {"extension": "7", "state": "ringing", "call": ringing, "calls": 1, "user_id": "ann"},
-        {"extension": "8", "state": "free", "call": null, "calls": 0, "user_id": "bob"},
+        {"extension": "7", "state": "ringing", "call": ringing, "calls": 1, "user_id": "ann", "device": null, "pbxs": []},
+        {"extension": "8", "state": "free", "call": null, "calls": 0, "user_id": "bob", "device": null, "pbxs": []},
     ]);
     assert_eq!(page["data"], expected);
     callback(&gateway, &sid(4), "in-progress", "extension=7&user_id=cid", &[]).await;

@@ -14,6 +14,7 @@ mod keys;
 mod leads;
 mod notifications;
 mod openapi;
+mod pbxs;
 mod problems;
 mod quarantine;
 mod stats;

@@ -15,6 +15,7 @@ on_both! {
     extensions_are_listed_by_name,
     the_call_that_counts_is_the_one_answered_last,
     extensions_of_a_pbx_have_users_and_phones,
+    extensions_of_pbxs_are_listed_beside_those_of_calls,
 }
 
 fn call(tenant: &str, n: u32, extension: Option<&str>, due_at_ms: Option<i64>) -> CallRow {
@@ -150,4 +151,43 @@ async fn extensions_of_a_pbx_have_users_and_phones(at: TestDatabase) {
     assert_eq!(commit!(at, |tx| extensions::delete(tx, ("other", "pbx1"), "2001")), 0);
     assert_eq!(commit!(at, |tx| extensions::delete(tx, of, "2001")), 1);
     assert_eq!(list("", 9).await.len(), 1);
+}
+
+async fn extensions_of_pbxs_are_listed_beside_those_of_calls(at: TestDatabase) {
+    let phone = |account: &str, extension: &str| PbxExtension {
+        tenant: "acme".into(),
+        account: account.into(),
+        extension: extension.into(),
+        device: Some("available".into()),
+        device_ms: Some(5),
+        ..PbxExtension::default()
+    };
+    let row = CallRow { id: new_id("call", 200, 1), ..call("acme", 1, Some("7"), None) };
+    commit!(at, |tx| calls::upsert(tx, &[row]));
+    commit!(at, |tx| extensions::put_devices(tx, &[phone("pbx1", "7"), phone("pbx1", "8"), phone("pbx2", "8")]));
+    commit!(at, |tx| extensions::put_user(tx, ("acme", "pbx1"), "9", Some("ada")));
+    commit!(at, |tx| extensions::put_user(tx, ("other", "pbx3"), "6", Some("eve")));
+    let list = async |after: &str, limit| {
+        let lately = Lately { since_ms: 100, calls_max: 99 };
+        let found = extensions::list(&at.db, "acme", lately, after, limit).await.unwrap();
+        found.into_iter().map(|known| (known.extension, known.user_id)).collect::<Vec<_>>()
+    };
+    let named = |extension: &str, user: Option<&str>| (extension.to_owned(), user.map(str::to_owned));
+    let all = [named("7", Some("user-1")), named("8", None), named("9", None)];
+    assert_eq!(list("", 9).await, all, "one row for each name, with the user of the last call");
+    assert_eq!((list("", 2).await, list("8", 9).await), (all[..2].to_vec(), all[2..].to_vec()));
+    let mut phones =
+        extensions::list_of_pbxs(&at.db, &[on("acme", "8"), on("acme", "9"), on("acme", "0")]).await.unwrap();
+    phones.sort_by(|a, b| (&a.extension, &a.account).cmp(&(&b.extension, &b.account)));
+    let said: Vec<_> = phones.iter().map(|phone| (phone.account.as_str(), phone.extension.as_str())).collect();
+    assert_eq!(said, [("pbx1", "8"), ("pbx2", "8"), ("pbx1", "9")]);
+    assert_eq!(extensions::list_of_pbxs(&at.db, &[]).await.unwrap(), []);
+    // Of one that the PBX speaks of only the user is forgotten; of the other nothing is left.
+    commit!(at, |tx| extensions::put_user(tx, ("acme", "pbx1"), "8", Some("bob")));
+    for (account, extension, gone) in [("pbx1", "8", 1), ("pbx1", "8", 0), ("pbx1", "9", 1), ("pbx2", "9", 0)] {
+        let deleted = commit!(at, |tx| extensions::delete_user(tx, ("acme", account), extension));
+        assert_eq!(deleted, gone, "{account} {extension}");
+    }
+    let left = extensions::list_of_pbx(&at.db, ("acme", "pbx1"), "7", 9).await.unwrap();
+    assert_eq!(left, [phone("pbx1", "8")]);
 }
