@@ -4,6 +4,7 @@
 //! beside a running server: there is nothing in the server that they would have to tell.
 
 mod accounts;
+mod ami;
 mod audit;
 mod backfill;
 mod calls;
@@ -84,6 +85,8 @@ enum Command {
     #[command(subcommand)]
     Accounts(accounts::Accounts),
     #[command(subcommand)]
+    Ami(ami::Ami),
+    #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Voice(voice::Voice),
@@ -150,6 +153,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,
         Command::Accounts(accounts) => accounts.run(Desk::open(out, settings)?).await,
+        Command::Ami(ami) => ami.run(Desk::open(out, settings)?).await,
         Command::Keys(keys) => keys.run(Desk::open(out, settings)?).await,
         Command::Voice(voice) => voice.run(Desk::open(out, settings)?).await,
         Command::Quarantine(quarantine) => quarantine.run(Desk::open(out, settings)?).await,

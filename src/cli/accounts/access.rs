@@ -1,7 +1,8 @@
 //! `onhook accounts access`: how Twilio is asked about an account: where, and with which API key.
 
-use super::{list, require_account, secret, token, unknown};
+use super::{list, pbx, require_account, secret, token, unknown};
 use crate::{
+    ami,
     cli::{
         desk::{Desk, Tenant},
         exit::{Exit, Stop},
@@ -25,25 +26,29 @@ use rand::RngExt;
 use std::path::{Path, PathBuf};
 use url::Url;
 
-/// Say where Twilio is asked about an account, and with which API key
+/// Say where Twilio is asked about an account, and with which API key; or how a PBX is reached
 ///
 /// Twilio is asked with the key before the account's token is tried; webhooks are verified with the token all the same. The
 /// key's secret is read from --api-secret-file, else from standard input (asked for on a terminal), and stored sealed. Both
 /// are given anew together: what is left out is taken away. Twilio is asked whether it takes the key, or without one the
 /// token, there. Running servers see it within 60 seconds.
+///
+/// Of a PBX: address, user, secret, certificates and country are given anew together, and it is logged in to before that
+/// holds. With --pushes it is no longer connected to: it pushes its events.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   onhook accounts access AC…1 --api-key SK…1 --api-secret-file secret.txt
   onhook accounts access AC…1 --api-base https://api.dublin.ie1.twilio.com
-  onhook accounts access AC00000000000000000000000000000001 --default")]
+  onhook accounts access AC00000000000000000000000000000001 --default
+  onhook accounts access pbx1 --url amis://pbx.example.com:5039 --user onhook --secret-file secret.txt --ca-file ca.pem")]
 pub struct Access {
     #[command(flatten)]
     tenant: Tenant,
-    /// The AccountSid
+    /// The AccountSid, or the name of the PBX
     sid: String,
     /// The host of its edge and region
-    #[arg(long, value_name = "URL", required_unless_present_any = ["api_key", "default"])]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["api_key", "default", "url", "pushes"])]
     api_base: Option<String>,
     /// An API key of the account
     #[arg(long, value_name = "SK…", value_parser = key_sid)]
@@ -54,7 +59,12 @@ pub struct Access {
     /// Where ONHOOK_TWILIO_API_BASE says, with the token only
     #[arg(long, conflicts_with_all = ["api_base", "api_key"])]
     default: bool,
-    /// Do not ask Twilio whether it takes the key or the token there
+    #[command(flatten)]
+    reach: pbx::Reach,
+    /// Of a PBX: it is not connected to, it pushes
+    #[arg(long, conflicts_with_all = ["url", "secret_file"])]
+    pushes: bool,
+    /// Do not ask Twilio whether it takes the key or the token there, or the PBX whether it takes the login
     #[arg(long)]
     no_check: bool,
 }
@@ -62,11 +72,17 @@ pub struct Access {
 impl Access {
     pub(super) async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let (tenant, sid) = (&self.tenant.id, &self.sid);
+        if self.pushes || self.reach.is_given() {
+            return self.run_for_pbx(desk).await;
+        }
         let base = read_base(desk, self.api_base.as_deref())?;
         let key = key(desk, self.api_key.clone(), self.api_secret_file.as_deref())?;
         let row = desk
             .on_existing_db(async |desk, db| {
-                require_account(desk, db, tenant, sid).await?;
+                if require_account(desk, db, tenant, sid).await?.provider == ami::PROVIDER {
+                    let next = "say --url, --user and --secret-file, or --pushes";
+                    return Err(Stop::with(Exit::Usage, format!("{sid} is a PBX"), next));
+                }
                 match (&key, &base) {
                     (Some(key), _) => check_key(desk, sid, base.as_ref(), key, self.no_check).await?,
                     (None, Some(base)) if !self.no_check => check_base(desk, db, sid, base).await?,
@@ -84,6 +100,32 @@ impl Access {
         let shown = list::Shown { row, configured, stored: true };
         let (base, key) = (or_dash(shown.row.api_base.as_ref()), or_dash(shown.row.api_key.as_ref()));
         desk.out.show(&shown.json(), || format!("{sid}: asked at {base}, with the key {key}"))?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Access {
+    async fn run_for_pbx(self, desk: &mut Desk) -> Result<Exit> {
+        let Self { tenant, sid, reach, no_check, .. } = self;
+        if self.api_base.is_some() || self.api_key.is_some() || self.default {
+            let what = "--api-base, --api-key and --default are of Twilio accounts";
+            return Err(Stop::with(Exit::Usage, what, "a PBX has --url, --user and --secret-file"));
+        }
+        let row = desk
+            .on_existing_db(async |desk, db| {
+                let row = require_account(desk, db, &tenant.id, &sid).await?;
+                if row.provider != ami::PROVIDER {
+                    let next = "say --api-base or --api-key";
+                    return Err(Stop::with(Exit::Usage, format!("{sid} is a Twilio account"), next));
+                }
+                pbx::set_access(desk, db, &row, reach, no_check).await
+            })
+            .await?;
+        let shown = list::Shown { row, configured: false, stored: true };
+        desk.out.show(&shown.json(), || match &shown.row.api_base {
+            Some(url) => format!("{sid}: reached at {url}"),
+            None => format!("{sid}: it pushes"),
+        })?;
         Ok(Exit::Ok)
     }
 }

@@ -1,6 +1,7 @@
 //! `onhook accounts list`: the stored accounts, and that of the configuration.
 
 use crate::{
+    ami,
     cli::{
         desk::{Desk, Tenant},
         exit::Exit,
@@ -62,7 +63,18 @@ impl List {
     pub(super) async fn run(self, desk: &mut Desk) -> Result<Exit> {
         let tenant = self.tenant.id.as_str();
         let configured = desk.config.twilio.account_sid.clone().filter(|_| tenant == DEFAULT_TENANT);
-        let of_configuration = configured.map(|id| AccountRow {
+        let pbx = desk.config.ami_url.as_ref().filter(|_| tenant == DEFAULT_TENANT).map(|url| AccountRow {
+            id: desk.config.ami_name.clone(),
+            tenant: tenant.to_owned(),
+            provider: ami::PROVIDER.to_owned(),
+            verify: None,
+            verify_until_ms: None,
+            created_ms: 0,
+            parent: None,
+            api_base: Some(url.address.to_string()),
+            api_key: Some(url.user.clone()),
+        });
+        let twilio = configured.map(|id| AccountRow {
             id,
             tenant: tenant.to_owned(),
             provider: "twilio".to_owned(),
@@ -73,10 +85,11 @@ impl List {
             api_base: None,
             api_key: desk.config.twilio.api_key.clone(),
         });
+        let of_configuration: Vec<AccountRow> = twilio.into_iter().chain(pbx).collect();
         let listed = desk
             .on_existing_db(async |_, db| {
                 let fetch = async |after: Option<&str>, limit| {
-                    page(db, tenant, of_configuration.as_ref(), after.unwrap_or_default(), limit).await
+                    page(db, tenant, &of_configuration, after.unwrap_or_default(), limit).await
                 };
                 self.page.collect(|shown| shown.row.id.clone(), fetch).await
             })
@@ -87,35 +100,35 @@ impl List {
             &["id", "provider", "parent", "verify", "until", "created"],
             Shown::line,
         )?;
-        if let Some(sid) = of_configuration.map(|row| row.id)
-            && !listed.rows.iter().any(|shown| shown.stored && shown.row.id == sid)
-            && !desk.out.is_json()
-        {
-            desk.out.note(format!("configured by TWILIO_ACCOUNT_SID, not stored: {sid}"));
+        for row in of_configuration.iter().filter(|_| !desk.out.is_json()) {
+            if !listed.rows.iter().any(|shown| shown.stored && shown.row.id == row.id) {
+                let by = if row.provider == ami::PROVIDER { "ONHOOK_AMI_URL" } else { "TWILIO_ACCOUNT_SID" };
+                desk.out.note(format!("configured by {by}, not stored: {}", row.id));
+            }
         }
         Ok(Exit::Ok)
     }
 }
 
-/// A page by id, with the configured account at its place.
+/// A page by id, with the configured accounts at their places.
 async fn page(
     db: &Db,
     tenant: &str,
-    configured: Option<&AccountRow>,
+    configured: &[AccountRow],
     after: &str,
     limit: i64,
 ) -> Result<Vec<Shown>, StoreError> {
-    let is_configured = |row: &AccountRow| configured.is_some_and(|configured| configured.id == row.id);
+    let is_configured = |row: &AccountRow| configured.iter().any(|configured| configured.id == row.id);
     let rows = accounts::list(db, tenant, after, limit).await?;
     let shown = rows.into_iter().map(|row| Shown { configured: is_configured(&row), row, stored: true });
     let mut shown: Vec<Shown> = shown.collect();
-    if let Some(row) = configured.filter(|row| row.id.as_str() > after)
-        && accounts::find(db, tenant, &row.id).await?.is_none()
-    {
+    for row in configured.iter().filter(|row| row.id.as_str() > after) {
         // Where it is beyond this page, the page is cut before it, and the next one has it.
-        shown.push(Shown { row: row.clone(), configured: true, stored: false });
-        shown.sort_by(|a, b| a.row.id.cmp(&b.row.id));
-        shown.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if accounts::find(db, tenant, &row.id).await?.is_none() {
+            shown.push(Shown { row: row.clone(), configured: true, stored: false });
+        }
     }
+    shown.sort_by(|a, b| a.row.id.cmp(&b.row.id));
+    shown.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(shown)
 }

@@ -1,10 +1,12 @@
 //! `onhook accounts`: the provider accounts whose webhooks are taken, and their sealed tokens.
 
 mod access;
+mod extension;
 mod health;
 mod list;
+mod pbx;
 mod rotate;
-mod secret;
+pub(super) mod secret;
 mod token;
 
 use super::{
@@ -14,6 +16,7 @@ use super::{
     view::{moment, second},
 };
 use crate::{
+    ami,
     audit::Act,
     config::VerifyMode,
     directory::{
@@ -36,7 +39,7 @@ use url::Url;
 
 /// Manage provider accounts, directly in the configured database (works beside a running server)
 ///
-/// The account of TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN needs no adding. Only `accounts add` stores it too, so that
+/// The account of TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN needs no adding, nor does the PBX of ONHOOK_AMI_URL. Only `accounts add` stores it too, so that
 /// `verify`, `rotate` and `token` work on it.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  onhook accounts list")]
@@ -49,26 +52,41 @@ pub enum Accounts {
     Rotate(rotate::Rotate),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Extension(extension::Extension),
 }
 
-/// Add a Twilio account
+/// Add a Twilio account, or a PBX (--provider asterisk)
 ///
 /// Its auth token is read from --token-file, else from standard input (asked for on a terminal), never from the command
 /// line, where others could see it. Twilio is asked whether it is the account's. It is stored sealed. So is the secret of an
 /// API key, with which Twilio is asked before the token is tried; webhooks are verified with the token all the same.
+///
+/// A PBX is logged in to before it is added; its secret is read from --secret-file, else from standard input. Without --url it
+/// is not connected to: it pushes its events to /webhooks/ami. `onhook ami manager-conf` prints what it needs.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   onhook accounts add --sid AC00000000000000000000000000000001
   onhook accounts add --sid AC00000000000000000000000000000001 --tenant acme --token-file token.txt
   onhook accounts add --sid AC…2 --parent AC…1
-  onhook accounts add --sid AC…1 --api-base https://api.dublin.ie1.twilio.com --api-key SK…1 --api-secret-file secret.txt")]
+  onhook accounts add --sid AC…1 --api-base https://api.dublin.ie1.twilio.com --api-key SK…1 --api-secret-file secret.txt
+  onhook accounts add --provider asterisk --id pbx1 --url amis://pbx.example.com:5039 --user onhook --secret-file secret.txt
+  onhook accounts add --provider asterisk --id site-b --region DE")]
 pub struct Add {
     #[command(flatten)]
     tenant: Tenant,
+    /// Whose account it is
+    #[arg(long, value_parser = ["twilio", "asterisk"], default_value = "twilio")]
+    provider: String,
     /// The AccountSid
-    #[arg(long, value_name = "AC…", value_parser = account_sid)]
-    sid: String,
+    #[arg(long, value_name = "AC…", value_parser = account_sid, required_unless_present = "id", conflicts_with = "id")]
+    sid: Option<String>,
+    /// The name of the PBX: 1 to 64 of the characters A-Z, a-z, 0-9, `.`, `_` and `-`
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
+    #[command(flatten)]
+    reach: pbx::Reach,
     /// The account it is a sub-account of; a sub-account signs with its own auth token all the same
     #[arg(long, value_name = "AC…", value_parser = account_sid)]
     parent: Option<String>,
@@ -84,7 +102,7 @@ pub struct Add {
     /// A file that holds the secret of --api-key
     #[arg(long, value_name = "FILE", requires = "api_key")]
     api_secret_file: Option<PathBuf>,
-    /// Do not ask Twilio whether the token and the key are the account's
+    /// Do not ask Twilio whether the token and the key are the account's, or the PBX whether it takes the login
     #[arg(long)]
     no_check: bool,
 }
@@ -120,22 +138,48 @@ impl Accounts {
             Self::Health(health) => health.run(&mut desk).await,
             Self::Rotate(rotate) => rotate.run(&mut desk).await,
             Self::Token(token) => token.run(&mut desk).await,
+            Self::Extension(extension) => extension.run(&mut desk).await,
         }
     }
 }
 
 impl Add {
     async fn run(self, desk: &mut Desk) -> Result<Exit> {
-        let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {}: ", self.sid))?;
+        let sid = match (self.provider.as_str(), self.sid, self.id) {
+            (ami::PROVIDER, None, Some(id)) => {
+                if self.token_file.is_some()
+                    || self.api_base.is_some()
+                    || self.api_key.is_some()
+                    || self.parent.is_some()
+                {
+                    let what = "--token-file, --parent, --api-base and --api-key are of Twilio accounts";
+                    return Err(Stop::with(Exit::Usage, what, "a PBX has --url, --user and --secret-file"));
+                }
+                return pbx::add(desk, self.tenant.id, id, self.reach, self.no_check).await;
+            }
+            (ami::PROVIDER, ..) => {
+                return Err(Stop::with(
+                    Exit::Usage,
+                    "--sid is of a Twilio account",
+                    "name the PBX with --id, such as --id pbx1",
+                ));
+            }
+            (_, Some(sid), _) if !self.reach.is_given() => sid,
+            _ => {
+                let what = "--id, --url, --secret-file and --region are of a PBX";
+                return Err(Stop::with(Exit::Usage, what, "add --provider asterisk, or leave them out"));
+            }
+        };
+        let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
         let base = access::read_base(desk, self.api_base.as_deref())?;
         let key = access::key(desk, self.api_key, self.api_secret_file.as_deref())?;
-        check(desk, &self.sid, base.as_ref(), &token, self.no_check).await?;
+        check(desk, &sid, base.as_ref(), &token, self.no_check).await?;
         if let Some(key) = &key {
-            access::check_key(desk, &self.sid, base.as_ref(), key, self.no_check).await?;
+            access::check_key(desk, &sid, base.as_ref(), key, self.no_check).await?;
         }
         let now_ms = desk.now_ms();
         let row = AccountRow {
-            id: self.sid,
+            id: sid,
             tenant: self.tenant.id,
             provider: "twilio".to_owned(),
             verify: None,
@@ -242,6 +286,10 @@ async fn require_account(desk: &Desk, db: &Db, tenant: &str, sid: &str) -> Resul
 }
 
 fn unknown(desk: &Desk, tenant: &str, sid: &str) -> anyhow::Error {
+    if tenant == DEFAULT_TENANT && desk.config.ami_url.is_some() && desk.config.ami_name == sid {
+        let what = format!("stored account {sid}: it is only configured, by ONHOOK_AMI_URL");
+        return Stop::not_found(what, "change ONHOOK_AMI_URL and restart the servers");
+    }
     if tenant == DEFAULT_TENANT && desk.config.twilio.account_sid.as_deref() == Some(sid) {
         let what = format!("stored account {sid}: it is only configured, by TWILIO_ACCOUNT_SID");
         let next = format!(

@@ -1,6 +1,7 @@
 //! `onhook doctor`: is everything in place that callbacks need? Each check says what to do next.
 
 mod local;
+mod pbxs;
 mod public;
 mod twilio;
 
@@ -18,7 +19,8 @@ use serde_json::json;
 
 /// Check everything that callbacks need, from the configuration to the way through the public URL; exit code 5 on findings
 ///
-/// It reads the configuration and the database, asks Twilio with every live token, and sends a signed probe through
+/// It reads the configuration and the database, asks Twilio with every live token, logs in to every PBX of the tenant
+/// `default` (`onhook ami doctor` listens longer and prints what to change), and sends a signed probe through
 /// ONHOOK_PUBLIC_URL, of which the gateway stores nothing. It changes nothing. Run it with the gateway's own
 /// configuration, while the gateway runs. Exit code 6: the database is away.
 #[derive(Args, Debug)]
@@ -78,6 +80,7 @@ impl Doctor {
         let known: Vec<_> = configured.into_iter().chain(stored).filter(|token| !token.has_ended(now_ms)).collect();
         let asked = twilio::credentials(&mut desk, &known).await;
         checks.extend(asked.checks);
+        checks.extend(pbxs::all(&mut desk).await);
         let answered = public::url(&desk).await;
         checks.extend(answered.checks);
         checks.extend(clock(asked.clock, answered.clock));
