@@ -15,6 +15,7 @@ mod forget;
 mod health;
 mod http;
 mod ingest;
+mod live;
 mod pbx;
 mod quarantine;
 mod recipe;
