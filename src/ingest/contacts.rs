@@ -57,8 +57,9 @@ fn changed_verdicts(batch: &Batch, terms: &Terms<'_>) -> BTreeMap<LegKey, Option
         }
         let conversation = conversations.entry(leg.root()).or_default();
         conversation.2 |= leg.is_touched();
-        // A leg that was merged into another one is no leg of its own any more.
-        if leg.call.detail(Field::MergedInto).is_none() {
+        // A call that was merged into another one is none of its own any more. One that has a parent as well is a leg of
+        // that one: whoever picks up a call that rings elsewhere calls first, and is then the one who answered.
+        if leg.call.detail(Field::MergedInto).is_none() || leg.call.detail(Field::ParentId).is_some() {
             conversation.1.push(LegView::read(&leg.row.provider_id, &leg.call));
         }
     }

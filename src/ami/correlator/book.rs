@@ -13,7 +13,7 @@ use crate::domain::{
     state::{Direction, Live, Outcome},
     time::Millis,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of the correlator.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Book {
     pub calls: BTreeMap<String, Conversation>,
     pub bridges: BTreeMap<String, Bridge>,
     pub stones: Tombstones,
+    /// The calls that are held back, by when they are due; an entry may be outdated, the call knows.
+    held: BTreeSet<(Millis, String)>,
     pub teller: Teller,
     /// The extension that a hint gives a device.
     pub hints: BTreeMap<String, String>,
@@ -36,6 +38,7 @@ impl Book {
             calls: BTreeMap::new(),
             bridges: BTreeMap::new(),
             stones: Tombstones::default(),
+            held: BTreeSet::new(),
             teller: Teller::new(account),
             hints: BTreeMap::new(),
             is_crowded: false,
@@ -243,8 +246,7 @@ impl Book {
         }
         call.channels.remove(uniqueid);
         if call.channels.is_empty() {
-            call.ended = Some(now);
-            call.due_ms = Some(now.received_ms.saturating_add(HOLD_MS));
+            self.hold(&linkedid, now, now.received_ms.saturating_add(HOLD_MS));
         }
         if channel.is_leg(uniqueid) {
             let told = Told { outcome, seconds: None, cause: outcome::why(outcome, cause) };
@@ -253,20 +255,37 @@ impl Book {
         self.settle_talk(&linkedid, now.at_ms);
     }
 
-    /// A channel that was never made: an originate that failed at once.
-    pub(super) fn never_began(&mut self, uniqueid: &str, outcome: Outcome, facts: Facts, now: Moment) {
-        let told = Told { outcome, seconds: None, cause: outcome::why(outcome, 0) };
-        self.stones.bury(uniqueid, now.received_ms);
-        self.teller.say(uniqueid, Claim::Ended(told), facts, now);
+    /// An originate that failed, of a channel nobody has seen. It may still be seen, if its messages come later.
+    pub(super) fn refuse(&mut self, uniqueid: &str, outcome: Outcome, facts: Facts, now: Moment) {
+        let call = Self::open(&mut self.calls, uniqueid, now);
+        call.refused = Some(outcome);
+        call.facts.extend(facts);
+        self.hold(uniqueid, now, now.received_ms.saturating_add(HOLD_MS));
+    }
+
+    /// A call has ended; it is told when it is due.
+    pub(super) fn hold(&mut self, linkedid: &str, ended: Moment, due_ms: Millis) {
+        if let Some(call) = self.calls.get_mut(linkedid) {
+            (call.ended, call.due_ms) = (Some(ended), Some(due_ms));
+            self.held.insert((due_ms, linkedid.to_owned()));
+        }
+    }
+
+    /// When the next call is due.
+    pub(super) fn due_ms(&self) -> Option<Millis> {
+        self.held.first().map(|(due_ms, _)| *due_ms)
     }
 
     /// Tells the calls that ended and were held back for long enough.
     pub(super) fn settle(&mut self, now_ms: Millis) {
-        let due = |call: &Conversation| call.due_ms.is_some_and(|due_ms| due_ms <= now_ms);
-        let ended: Vec<String> =
-            self.calls.iter().filter(|(_, call)| due(call)).map(|(linkedid, _)| linkedid.clone()).collect();
-        for linkedid in ended {
-            self.end(&linkedid);
+        while let Some((due_ms, linkedid)) = self.held.pop_first() {
+            if due_ms > now_ms {
+                self.held.insert((due_ms, linkedid));
+                break;
+            }
+            if self.calls.get(&linkedid).is_some_and(|call| call.due_ms == Some(due_ms)) {
+                self.end(&linkedid);
+            }
         }
         for id in self.stones.prune(now_ms) {
             if self.calls.get(&id).is_some_and(|call| call.channels.is_empty() && call.due_ms.is_none()) {

@@ -26,10 +26,14 @@ pub(super) struct Conversation {
     pub wires: Tally,
     /// Whether it waited in a queue, and whether it still does.
     pub queued: Option<bool>,
+    /// How its originate failed, if no channel was ever seen of it.
+    pub refused: Option<Outcome>,
     /// Whether its end is ours: we took back what we had placed.
     pub canceled: bool,
     /// Whether it was going on before we listened, so that not all of it is known.
     pub is_partly_known: bool,
+    /// Whether the connection was gone for a while in it: a dial may have come and gone unheard.
+    pub has_gap: bool,
     /// The older call that took over its channels.
     pub moved_to: Option<String>,
     /// When its last channel hung up.
@@ -168,18 +172,21 @@ impl Conversation {
         if self.is_answered() || answered_ms.is_some() {
             return Judgement { told: told(Outcome::Completed, 16, self.seconds(tally, answered_ms)), answered_ms };
         }
+        let refused = self.refused.filter(|_| !self.parties.seen && !self.wires.seen);
         let (outcome, cause) = if self.canceled {
             (Outcome::Canceled, 0)
+        } else if let Some(outcome) = refused {
+            (outcome, 0)
         } else if tally.has_dialed() || self.queued.is_some() || tally.given_up {
             tally.unanswered()
         } else if let Some(up_ms) = tally.caller.up_ms {
-            // Nobody was dialed: the dialplan itself answered (Echo, voicemail, a conference). After a restart of ours
-            // nobody knows who was dialed before, and a call that may never have been answered is not completed.
-            if !self.is_partly_known {
+            // Nobody was dialed: the dialplan itself answered (Echo, voicemail, a conference). After a restart of ours or
+            // a gap nobody knows whether somebody was, and a call that may never have been answered is not completed.
+            if !self.is_partly_known && !self.has_gap {
                 let seconds = self.seconds(tally, Some(up_ms));
                 return Judgement { told: told(Outcome::Completed, 16, seconds), answered_ms: Some(up_ms) };
             }
-            (if tally.caller.asked { Outcome::Canceled } else { Outcome::NoAnswer }, 0)
+            (Outcome::NoAnswer, 0)
         } else {
             let cause = tally.caller.cause.unwrap_or(0);
             (outcome::of_caller(cause, tally.caller.asked), cause)

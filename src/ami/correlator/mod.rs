@@ -166,12 +166,18 @@ impl Correlator {
         self.book.teller.take()
     }
 
+    /// We stop: endings that are held back are told now, because nobody will know of them later.
+    pub fn close(&mut self) -> Vec<Signal> {
+        self.book.settle(Millis::MAX);
+        self.book.teller.take()
+    }
+
     /// When [`Self::tick`] has something to do next.
     pub fn wake_at_ms(&self) -> Option<Millis> {
         if self.kept_back.is_some() {
             return None;
         }
-        self.book.calls.values().filter_map(|call| call.due_ms).min()
+        self.book.due_ms()
     }
 
     /// Whether messages or channels had to be left out for want of room: only a new connect and its list make it whole.

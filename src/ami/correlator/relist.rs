@@ -6,6 +6,7 @@ use super::{
     conversation::{Bridge, Conversation},
     leg::{Channel, Sight, UP},
     name::ChannelName,
+    outcome::{self, Ending},
     tell::{Facts, Moment},
 };
 use crate::{
@@ -54,6 +55,9 @@ impl Book {
     pub(super) fn resync(&mut self, list: &Snapshot, gap: Gap, hung: &BTreeSet<String>, if_answered: Outcome) {
         let now = Moment::listed(list.listed_ms);
         self.is_crowded = false;
+        for call in self.calls.values_mut().filter(|call| !call.channels.is_empty()) {
+            call.has_gap = true;
+        }
         for channel in &list.channels {
             self.take_listed(channel, now);
         }
@@ -150,8 +154,9 @@ impl Book {
         let is_originated = is_root && listed.application.as_deref() == Some("AppDial2");
         channel.dialed = !channel.local && (channel.dialed || is_originated);
         if let Some(call) = self.calls.get_mut(sight.linkedid) {
-            // Only what was there from its first moment is fully known.
-            call.is_partly_known = true;
+            // A call that was Up when it was met has spoken for nobody knows how long; of others every second is heard.
+            call.is_partly_known |= !call.has_gap && listed.state == UP;
+            call.has_gap = true;
             call.began_ms = call.began_ms.min(began_ms);
         }
     }
@@ -251,8 +256,10 @@ impl Book {
         }
         let Some(call) = self.calls.get_mut(&channel.linkedid) else { return };
         call.channels.remove(uniqueid);
-        // Who was lost may have been spoken with: what is known of the time is no whole any more.
-        call.is_partly_known |= !channel.local;
+        if channel.dialed && !channel.forwarded && channel.up_ms.is_none() && channel.word.is_some() {
+            let ending = Ending { up: false, word: channel.word, cause: 0, asked: call.parties.caller.asked };
+            call.tally_of(channel.local).note(outcome::of_leg(ending), 0, channel.word, None);
+        }
         self.settle_talk(&channel.linkedid, channel.alive_ms);
         let Some(call) = self.calls.get(&channel.linkedid).filter(|call| call.channels.is_empty()) else { return };
         let (told, over) = (call.told, call.over);
@@ -260,14 +267,16 @@ impl Book {
             self.calls.remove(&channel.linkedid);
             return;
         }
-        self.give_up_call(&channel, call.clone(), absent, weak);
+        let call = call.clone();
+        self.give_up_call(&channel, &call, absent, weak);
     }
 
-    /// The last channel of a call is gone. Where only wires were lost, the others have told how the call ended.
+    /// The last channel of a call is gone. Where only wires were lost, or nobody had answered the caller who hung up, the
+    /// others have told how the call ended.
     fn give_up_call(
         &mut self,
         last: &Channel,
-        mut call: Conversation,
+        call: &Conversation,
         absent: Moment,
         weak: impl Fn(Millis, Millis) -> Weak,
     ) {
@@ -275,9 +284,7 @@ impl Book {
             && call.parties.seen
             && let Some(ended) = call.parties.ended
         {
-            call.ended = Some(ended);
-            call.due_ms = Some(absent.received_ms);
-            self.calls.insert(last.linkedid.clone(), call);
+            self.hold(&last.linkedid, ended, absent.received_ms);
             return;
         }
         self.calls.remove(&last.linkedid);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ami::Message,
     domain::{
-        signal::{Claim, Field},
+        signal::{Claim, Field, Witness},
         state::{Direction, Live, Outcome},
     },
 };
@@ -196,7 +196,10 @@ impl Book {
                 |id: &&String| self.channels.get(*id).is_some_and(|c| c.linkedid == linkedid && *id != uniqueid);
             members.iter().filter(|(id, _)| of_new(id)).map(|(_, since_ms)| *since_ms).max()
         });
-        let merged = now.at(merged_ms.unwrap_or(now.at_ms).min(now.at_ms));
+        // A list says that they are, not since when: no second is claimed that nobody saw.
+        let is_listed = now.witness == Witness::Reconciled;
+        let unseen_ms = self.calls.get(&old).filter(|_| is_listed).map(|call| call.alive_ms);
+        let merged = now.at(merged_ms.or(unseen_ms).unwrap_or(now.at_ms).min(now.at_ms));
         let new = Self::open(&mut self.calls, linkedid, now);
         new.channels.insert(uniqueid.to_owned());
         new.due_ms = None;
@@ -207,8 +210,7 @@ impl Book {
             call.channels.remove(uniqueid);
             call.moved_to = (!was_root).then(|| linkedid.to_owned());
             if call.channels.is_empty() && !was_root {
-                call.ended = Some(merged);
-                call.due_ms = Some(now.received_ms.saturating_add(HOLD_MS));
+                self.hold(&old, merged, now.received_ms.saturating_add(HOLD_MS));
             }
         }
         self.settle_talk(&old, merged.at_ms);
@@ -270,7 +272,10 @@ impl Book {
             }
             return;
         }
-        if !has_failed || self.stones.holds(uniqueid) {
+        if !has_failed
+            || self.stones.holds(uniqueid)
+            || self.calls.get(uniqueid).is_some_and(|call| call.told.is_some())
+        {
             return;
         }
         let outcome = match reason {
@@ -282,7 +287,7 @@ impl Book {
         let mut facts = Facts::from([(Field::Direction, Direction::OutboundApi.as_str().to_owned())]);
         let to = message.value("Channel").and_then(name::dialed_number);
         facts.extend(to.map(|to| (Field::To, to.to_owned())));
-        self.never_began(uniqueid, outcome, facts, now);
+        self.refuse(uniqueid, outcome, facts, now);
     }
 }
 

@@ -1,4 +1,6 @@
 //! The correlator against every capture of a real Asterisk.
 
+mod order;
 mod replay;
+mod restart;
 mod table;
