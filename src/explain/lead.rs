@@ -44,7 +44,7 @@ pub(super) async fn read(
     let root = row.parent_id.as_deref().unwrap_or(&row.provider_id);
     let mut legs = calls::list_legs(db, tenant, account, root, "", LEGS_MAX).await?;
     legs.extend(calls::find(db, tenant, root, Some(account)).await?);
-    let views = legs.iter().filter(|leg| leg.merged_into.is_none());
+    let views = legs.iter().filter(|leg| leg.merged_into.is_none() || leg.parent_id.is_some());
     let views: Vec<LegView> = views
         .map(|leg| Ok(LegView::read(&leg.provider_id, &ingest::registers(leg)?)))
         .collect::<Result<_, StoreError>>()?;

@@ -17,6 +17,7 @@ mod http;
 mod ingest;
 mod live;
 mod pbx;
+mod merged;
 mod quarantine;
 mod recipe;
 mod retention;
