@@ -18,8 +18,7 @@ use crate::{
 use asking::Question;
 use door::Door;
 use queue::{Queue, Tally};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand::{SeedableRng, rngs::StdRng};
 use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc, mpsc::error::TrySendError, oneshot};
@@ -325,3 +324,6 @@ words! {
         Stopped = "stopped",
     }
 }
+
+#[cfg(test)]
+mod tests;

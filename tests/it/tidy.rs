@@ -129,6 +129,34 @@ fn twilio_is_pure_and_knows_only_the_domain() {
 }
 
 #[test]
+fn ami_is_pure_and_knows_only_the_domain() {
+    let client = |path: &str| path == "ami/client.rs" || path.starts_with("ami/client/");
+    let io =
+        ["tokio::", "tokio_rustls", "socket2", "async ", ".await", "std::net", "std::fs", "SystemClock", "rand::rng()"];
+    demand(
+        "2. `ami` reads and decides; IO lives in its client only (a codec of `tokio_util` is bytes in, frames out).",
+        banned(|p| room(p) == "ami" && !client(p), &io),
+    );
+    demand(
+        "2. `ami` uses `tokio_util` for its codec and in its client only.",
+        banned(|p| room(p) == "ami" && !client(p) && p != "ami/frame.rs" && p != "ami/frame/tests.rs", &["tokio_util"]),
+    );
+    let rooms = ["store", "ingest", "http", "config", "directory", "pbx", "sweep", "telemetry", "app", "cli", "twilio"];
+    let mut found = Vec::new();
+    for file in sources().iter().filter(|f| room(&f.path) == "ami") {
+        for (n, line) in code(file) {
+            let hit = rooms
+                .iter()
+                .find(|r| line.contains(&format!("crate::{r}")) || (in_crate_import(file, n) && names_room(line, r)));
+            found.extend(hit.map(|r| format!("src/{}:{n} names {r}: {}", file.path, line.trim())));
+        }
+    }
+    demand("2. `ami` uses nothing of ours but `domain`, and `clock` in its client.", found);
+    let clock = banned(|p| room(p) == "ami" && !client(p), &["crate::clock", "clock::"]);
+    demand("2. `ami` is told the time; only its client has a clock.", clock);
+}
+
+#[test]
 fn the_double_is_pure_but_for_its_doors() {
     let words = ["tokio", "async ", ".await", "reqwest", "rand::rng()", "SystemClock", "std::net"];
     let doors = ["double/courier.rs", "double/post.rs", "double/server.rs"];

@@ -132,6 +132,12 @@ fn tls_trouble(e: &std::io::Error, host: &str) -> String {
         Some(rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         )) => "its certificate has expired".to_owned(),
+        // Its own, with which it may sign others: what `openssl req -x509` makes.
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(why))) => {
+            format!(
+                "its certificate is not taken ({why}); if it is signed by itself, give the certificate itself as PEM"
+            )
+        }
         Some(rustls::Error::InvalidMessage(_)) => {
             "it does not speak TLS there; port 5038 is usually without (ami://)".to_owned()
         }
