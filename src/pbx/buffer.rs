@@ -55,6 +55,11 @@ impl Buffer {
         }
     }
 
+    /// Something was left out: a hole.
+    pub(super) fn tear(&mut self, now_ms: Millis) {
+        self.hole_ms.get_or_insert(now_ms);
+    }
+
     /// What was taken is gone, durable or not: a hole.
     pub(super) fn lose(&mut self, now_ms: Millis) {
         let since_ms = self.writing_ms.take().unwrap_or(now_ms);

@@ -1,14 +1,21 @@
 //! Messages as deliveries, and what of a signal is filled in here: numbers in full and the users of extensions.
 
 use crate::{
-    ami::{Message, PROVIDER, correlator::Heard},
+    ami::{
+        Message, PROVIDER,
+        correlator::{ExtensionChange, Heard},
+    },
     domain::{
         id::Leg,
         phone::E164,
         signal::{Field, Signal},
     },
     ingest::{Received, Submission},
-    store::{Db, StoreError, deliveries::DeliveryRow, extensions},
+    store::{
+        Db, StoreError,
+        deliveries::DeliveryRow,
+        extensions::{self, PbxExtension},
+    },
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,6 +29,18 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn leg(&self, provider_id: &str) -> Leg {
         Leg { provider_id: provider_id.to_owned(), account: self.account.clone() }
+    }
+
+    /// What an extension does since then.
+    pub(super) fn device(&self, change: ExtensionChange, heard: Heard) -> PbxExtension {
+        PbxExtension {
+            tenant: self.tenant.clone(),
+            account: self.account.clone(),
+            extension: change.extension,
+            user_id: None,
+            device: Some(change.device.as_str().to_owned()),
+            device_ms: Some(heard.at_ms.unwrap_or(heard.received_ms)),
+        }
     }
 
     /// Signals without a delivery of their own: what a list or the time says.

@@ -218,7 +218,11 @@ impl Held {
         }
         if self.audit_ms.is_some_and(|at| at <= now_ms) {
             self.audit_ms = Some(now_ms.saturating_add(AUDIT_EVERY_MS));
-            line.far.list();
+            match self.correlator.needs_resync() {
+                // It had to leave something out: a new connect and its list make it whole.
+                true => self.buffer.tear(now_ms),
+                false => line.far.list(),
+            }
         }
         if !self.is_fenced && self.writing.is_none() {
             self.write();
@@ -228,10 +232,10 @@ impl Held {
     /// Takes a message of the world.
     pub(super) fn message(&mut self, message: &Message, heard: Heard) {
         let signals = self.correlator.absorb(message, heard);
-        if let Some(device) = super::device::read(&self.key, message, heard)
-            && (self.devices.len() < DEVICES_MAX || self.devices.contains_key(&device.extension))
-        {
-            self.devices.insert(device.extension.clone(), device);
+        for change in self.correlator.extensions() {
+            if self.devices.len() < DEVICES_MAX || self.devices.contains_key(&change.extension) {
+                self.devices.insert(change.extension.clone(), self.key.device(change, heard));
+            }
         }
         if signals.is_empty() {
             return;

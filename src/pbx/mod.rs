@@ -8,7 +8,6 @@
 //! its pushes (`push`). The sweeper asks here what became of a call (`truth`).
 
 mod buffer;
-mod device;
 mod face;
 mod heard;
 mod hearing;

@@ -21,12 +21,13 @@ use crate::{
     },
     store::{
         StoreError,
+        extensions::{self, PbxExtension},
         pbx::{self, PbxRow},
     },
 };
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     future,
     pin::Pin,
     sync::Arc,
@@ -84,6 +85,8 @@ struct Taker {
     correlator: Correlator,
     recent: Recent,
     users: Users,
+    /// What was said of phones since the lease was renewed; the correlator bounds how many there are.
+    devices: BTreeMap<String, PbxExtension>,
     region: Option<String>,
     renew_at: Pin<Box<Sleep>>,
     pushed_ms: Millis,
@@ -141,7 +144,9 @@ async fn ready<'a>(shared: &Shared, key: &Key, slot: &'a mut Option<Taker>) -> R
         correlator.restore(load_known(shared, key).await.map_err(unavailable)?);
         let (recent, renew_at) = (Recent::default(), Box::pin(sleep(shared.pace.renew)));
         tracing::info!(tenant = key.tenant, account = key.account, "this process takes what the PBX pushes");
-        *slot = Some(Taker { row, correlator, recent, users, region, renew_at, pushed_ms: shared.clock.now_ms() });
+        let devices = BTreeMap::new();
+        *slot =
+            Some(Taker { row, correlator, recent, users, devices, region, renew_at, pushed_ms: shared.clock.now_ms() });
     }
     slot.as_mut().ok_or_else(|| PushError::Unavailable(FULL.to_owned()))
 }
@@ -167,6 +172,8 @@ impl Taker {
             pushed.taken += 1;
             let heard = Heard { received_ms, at_ms: stamp_ms(&message, received_ms) };
             let signals = self.correlator.absorb(&message, heard);
+            let changes = self.correlator.extensions().into_iter();
+            self.devices.extend(changes.map(|change| (change.extension.clone(), key.device(change, heard))));
             if !signals.is_empty() {
                 pushed.said += 1;
                 submissions.push(key.delivered(&message, heard, signals, "", heard::POST));
@@ -203,7 +210,10 @@ impl Taker {
     async fn renew(&mut self, shared: &Shared) -> Result<bool, StoreError> {
         let mut tx = shared.db.begin().await?;
         let is_ours = pbx::renew(&mut tx, &self.row, shared.pace.lease_ms()).await?;
+        let devices: Vec<PbxExtension> = self.devices.values().filter(|_| is_ours).cloned().collect();
+        extensions::put_devices(&mut tx, &devices).await?;
         tx.commit().await?;
+        self.devices.clear();
         let key = Key { tenant: self.row.tenant.clone(), account: self.row.account.clone() };
         self.users = heard::load_users(&shared.db, &key).await?;
         self.renew_at = Box::pin(sleep(shared.pace.renew));

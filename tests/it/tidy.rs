@@ -244,7 +244,9 @@ fn only_the_domain_decides() {
     let words = [".absorb(", "calls::upsert", "contacts::upsert", "signals::insert"];
     // The correlator of a PBX absorbs messages, and makes signals of them; it changes no call.
     let found = banned(|p| !["ingest", "domain", "store"].contains(&room(p)), &words);
-    let found = found.into_iter().filter(|line| !line.contains("correlator.absorb(")).collect();
+    // Its tests let calls absorb what it makes.
+    let is_other = |line: &String| line.contains("correlator.absorb(") || line.contains("/tests/");
+    let found = found.into_iter().filter(|line| !is_other(line)).collect();
     demand("5. Every change to a call goes through `ingest`.", found);
 }
 

@@ -1,6 +1,8 @@
 //! Calls of a PBX: what is written of them, and what is known after a gap.
 
-use super::scene::{CALL, LEG, Node, PACE, PBX, TENANT, expire, hangs_up, is_answered, on_both_nodes, rings, talking, until};
+use super::scene::{
+    CALL, LEG, Node, PACE, PBX, TENANT, expire, hangs_up, is_answered, on_both_nodes, rings, talking, until,
+};
 use crate::support::{database::TestDatabase, gateway::START_MS};
 use onhook::{
     ami::client::DownKind,
@@ -105,7 +107,7 @@ async fn a_restart_of_ours_in_the_middle_of_a_call(at: TestDatabase, a: Node) {
     let heard_ms = START_MS + 4 * SECOND;
     line.figures.lock().unwrap().heard_ms = Some(heard_ms);
     until("the row knows how long it was heard", async || a.row().await.heard_ms == Some(heard_ms)).await;
-    a.die().await;
+    a.die(&line).await;
     let b = Node::with(&at.place, 2, PACE, ManualClock::new(START_MS + MINUTE)).await;
     let line = b.listen().await;
     line.up(&b.clock, None).await;
@@ -117,16 +119,7 @@ async fn a_restart_of_ours_in_the_middle_of_a_call(at: TestDatabase, a: Node) {
 async fn another_process_ends_what_ended_meanwhile(at: TestDatabase, a: Node) {
     let old = talk(&a).await;
     let b = Node::with(&at.place, 2, PACE, a.clock.clone()).await;
-    // A hangs: its lease ends, and B has taken the PBX over before it renews.
-    let mut tx = b.db.begin().await.unwrap();
-    let row = onhook::store::pbx::find(&mut tx, TENANT, PBX).await.unwrap().unwrap().row;
-    assert!(onhook::store::pbx::release(&mut tx, &row).await.unwrap());
-    let (state, now_ms) = ("connecting", 1);
-    let claim = onhook::store::pbx::Claim { tenant: TENANT, account: PBX, holder: "c", lease_ms: 60_000, state, now_ms };
-    assert!(onhook::store::pbx::claim(&mut tx, claim).await.unwrap().is_some());
-    tx.commit().await.unwrap();
-    until("A drops its line", async || old.closed.is_cancelled()).await;
-    expire(&b.db, PBX).await;
+    a.die(&old).await;
     let line = b.listen().await;
     b.clock.advance(30 * SECOND);
     line.up(&b.clock, None).await;
@@ -192,7 +185,7 @@ async fn what_is_told_while_the_database_is_away_is_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_kept_is_learned_from_the_next_channel_list() {
     let at = TestDatabase::postgres().await;
-    let pace = Pace { waiting_max: 3, ..PACE };
+    let pace = Pace { waiting_max: 10, ..PACE };
     let a = Node::with(&at.place, 1, pace, ManualClock::new(START_MS)).await;
     let line = a.hear(Vec::new()).await;
     line.say(&a.clock, rings()).await;
@@ -200,8 +193,9 @@ async fn what_cannot_be_kept_is_learned_from_the_next_channel_list() {
     a.until_status(LEG, "ringing").await;
     at.place.refuse_connections(true).await;
     line.say(&a.clock, is_answered()).await;
-    for _ in 0..3 {
-        line.say(&a.clock, hangs_up()).await;
+    line.say(&a.clock, hangs_up()).await;
+    for n in 0..20 {
+        line.say(&a.clock, of_another_call(rings(), n)).await;
     }
     let shown = || a.metrics.render();
     let n = |text: &str| text.lines().find_map(|l| l.strip_prefix("onhook_ami_dropped_total ")?.parse::<u64>().ok());

@@ -1,5 +1,8 @@
 //! PBXs that are held: who listens, what is written, and what is known after a gap.
 
+mod calls;
 mod leases;
+mod pushes;
 mod scene;
+mod sweeping;
 mod troubles;

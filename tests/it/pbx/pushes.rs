@@ -1,6 +1,6 @@
 //! PBXs that push what happens.
 
-use super::scene::{CALL, LEG, Node, PBX, PACE, PUSHES, TENANT, expire, hangs_up, is_answered, on_both_nodes, rings};
+use super::scene::{CALL, LEG, Node, PACE, PBX, PUSHES, TENANT, expire, hangs_up, is_answered, on_both_nodes, rings};
 use crate::support::database::TestDatabase;
 use onhook::{
     domain::time::SECOND,

@@ -175,11 +175,16 @@ impl Node {
         self.running.take().expect("it was started").await.unwrap();
     }
 
-    /// What a process is whose line and lease are simply not there any more: nothing of it is written from here on.
-    pub async fn die(mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-        }
+    /// What a process is that hangs: another one has taken its PBX, and died. Nothing of it is written from here on.
+    pub async fn die(&self, line: &Fed) {
+        let mut tx = self.db.begin().await.unwrap();
+        let row = pbx::find(&mut tx, TENANT, PBX).await.unwrap().unwrap().row;
+        assert!(pbx::release(&mut tx, &row).await.unwrap());
+        let (holder, state) = ("another", "connecting");
+        let claim = pbx::Claim { tenant: TENANT, account: PBX, holder, lease_ms: 60_000, state, now_ms: 1 };
+        assert!(pbx::claim(&mut tx, claim).await.unwrap().is_some());
+        tx.commit().await.unwrap();
+        until("its line is dropped", async || line.closed.is_cancelled()).await;
         expire(&self.db, PBX).await;
     }
 
@@ -397,4 +402,10 @@ pub fn talking() -> Vec<Channel> {
         ..Channel::default()
     };
     vec![channel("PJSIP/2001-00000001", CALL), channel("PJSIP/2002-00000002", LEG)]
+}
+
+/// The same messages of another call.
+pub fn of_another_call(messages: Vec<Message>, n: usize) -> Vec<Message> {
+    let ids = format!("{}.", 1_700_000_001 + n);
+    messages.into_iter().map(|message| Message::parse(message.text().replace("1700000000.", &ids))).collect()
 }

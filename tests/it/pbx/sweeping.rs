@@ -45,16 +45,18 @@ async fn talk(a: &Node) -> super::scene::Fed {
 
 /// Sweeps; each list that it asks for has these channels.
 async fn sweep(a: &Node, line: &super::scene::Fed, channels: Vec<onhook::ami::Channel>) -> Report {
-    let before = line.lists();
+    let mut answered = line.lists();
     let answer = async {
-        until("a list is asked for", async || line.lists() > before).await;
-        line.listed(&a.clock, channels).await;
-        std::future::pending::<()>().await;
+        loop {
+            until("a list is asked for", async || line.lists() > answered).await;
+            answered = line.lists();
+            line.listed(&a.clock, channels.clone()).await;
+        }
     };
     let sweeper = sweeper(a);
     tokio::select! {
         swept = sweeper.tick() => swept.unwrap(),
-        () = answer => unreachable!(),
+        () = answer => panic!("nobody sweeps"),
     }
 }
 
