@@ -154,6 +154,7 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                     .route(post().to(webhooks::twilio::whisper))
                     .route(get().to(webhooks::twilio::whisper_by_get)),
             )
+            .service(at("/webhooks/ami", "POST").route(post().to(webhooks::ami::push)))
             .service(at("/v1/calls", "GET, POST").route(get().to(calls::list)).route(post().to(calls::announce)))
             .service(at("/v1/calls/import", "POST").route(post().to(calls::import)))
             .service(at("/v1/calls/{id}", "GET").route(get().to(calls::load)))

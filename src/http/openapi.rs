@@ -54,6 +54,7 @@ use utoipa::{
         account_health::load,
         accounts::list, accounts::create, accounts::load, accounts::verify, accounts::set_access, accounts::rotate, accounts::delete_token,
         quarantine::list, quarantine::load, quarantine::redrive, quarantine::drop,
+        webhooks::ami::push,
         webhooks::twilio::status,
         webhooks::twilio::status_by_get,
         webhooks::twilio::recording, webhooks::twilio::recording_by_get,

@@ -93,6 +93,8 @@ pub struct Problem {
     kind: ProblemKind,
     detail: String,
     errors: Vec<FieldError>,
+    /// When to come again, if it is known.
+    retry_after_seconds: Option<u64>,
 }
 
 /// What is wrong with one field.
@@ -124,7 +126,7 @@ pub struct ProblemBody<'a> {
 impl Problem {
     /// A problem of a kind; `detail` says what happened this time and what to do.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
     }
 
     /// Nothing with this id.
@@ -141,7 +143,7 @@ impl Problem {
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let names: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
         let detail = format!("wrong: {}", names.join(", "));
-        Self { kind: ProblemKind::InvalidFields, detail, errors }
+        Self { kind: ProblemKind::InvalidFields, detail, errors, retry_after_seconds: None }
     }
 
     /// A fault of ours. The cause is logged here, once, and never answered.
@@ -158,6 +160,12 @@ impl Problem {
         }
         let under = |e: FieldError| FieldError { field: format!("{path}.{}", e.field), ..e };
         Self::fields(self.errors.into_iter().map(under).collect())
+    }
+
+    /// The same, to be tried again after so many seconds.
+    #[must_use]
+    pub fn after_seconds(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds.max(1)), ..self }
     }
 
     /// What happened this time.
@@ -231,7 +239,8 @@ impl ResponseError for Problem {
         response.content_type("application/problem+json");
         match self.kind {
             ProblemKind::Unavailable => {
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+                let seconds = self.retry_after_seconds.unwrap_or(RETRY_AFTER_SECONDS);
+                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
             ProblemKind::Unauthorized => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -243,4 +252,4 @@ impl ResponseError for Problem {
 }
 
 /// How long whoever was answered 503 should wait.
-const RETRY_AFTER_SECONDS: &str = "2";
+const RETRY_AFTER_SECONDS: u64 = 2;

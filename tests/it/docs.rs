@@ -33,6 +33,7 @@ fn links_lead_somewhere() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/architecture.md",
+        "docs/asterisk.md",
         "docs/calls.md",
         "docs/callbacks-do-not-arrive.md",
         "docs/event-streams.md",

@@ -1,5 +1,6 @@
 //! Bad input at the webhook door: each is answered well, nothing is lost, nothing panics.
 
+mod ami;
 mod aside;
 mod debugger;
 pub mod doors;

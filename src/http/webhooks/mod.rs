@@ -1,3 +1,4 @@
 //! What providers send: Twilio signs, Asterisk's pushes come with a key.
 
+pub(super) mod ami;
 pub(super) mod twilio;

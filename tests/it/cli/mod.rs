@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod ami;
 mod check;
 mod configuration;
 mod demo;
@@ -10,6 +11,7 @@ mod exits;
 mod help;
 mod import;
 mod lint;
+mod push_script;
 mod quarantine;
 mod replay;
 mod reports;

@@ -2,6 +2,7 @@
 
 use super::{Asked, column, expect_problem, key_of, keyed, request, send, wrong_fields};
 use crate::support::{
+    asterisk::Asterisk,
     database::{TestDatabase, on_both},
     gateway::{ACCOUNT, Gateway, START_MS, on_both_gateways},
 };
@@ -23,6 +24,8 @@ on_both_gateways!(
     a_name_belongs_to_one_tenant,
     how_it_goes_with_a_pbx_is_shown,
     extensions_have_owners_and_phones,
+    a_pbx_is_logged_in_to_before_it_is_stored,
+    a_secret_is_changed_if_the_pbx_takes_it,
 );
 
 on_both!(the_configured_pbx_is_an_account);
@@ -239,4 +242,50 @@ async fn extensions_have_owners_and_phones(gateway: Gateway) {
     }
     assert_eq!(column(&gateway.get(path).await, "extension"), ["205"]);
     assert!(accounts::find(&gateway.db, "default", "pbx1").await.unwrap().is_some());
+}
+
+async fn a_pbx_is_logged_in_to_before_it_is_stored(gateway: Gateway) {
+    let pbx = Asterisk::start("hush-hush").await;
+    let body = |url: &str, secret: &str| json!({"provider": "asterisk", "id": "pbx1", "url": url, "user": "onhook", "secret": secret});
+    let refused = add(&gateway, body(&pbx.url(), "wrong")).await;
+    assert_eq!(wrong_fields(&refused), ["secret"]);
+    let twilio = gateway.address.replace("http://", "ami://");
+    let garbage = add(&gateway, body(&twilio, "hush-hush")).await;
+    assert!(garbage.status == 422 && wrong_fields(&garbage) == ["url"] || garbage.status == 503, "{garbage:?}");
+    let away = add(&gateway, body("ami://127.0.0.1:1", "hush-hush")).await;
+    expect_problem(&away, 503, "unavailable");
+    assert!(!away.body.to_string().contains("refused"), "no more than that it does not answer: {away:?}");
+    let tls = add(&gateway, body(&pbx.url().replace("ami://", "amis://"), "hush-hush")).await;
+    assert!(tls.status == 422 || tls.status == 503, "{tls:?}");
+    assert_eq!(gateway.get("/v1/accounts").await["data"].as_array().unwrap().len(), 1, "nothing was added");
+    let added = add(&gateway, body(&pbx.url(), "hush-hush")).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    assert_eq!((&added.body["api_base"], &added.body["api_key"]), (&json!(pbx.url()), &json!("onhook")));
+    assert!(!added.body.to_string().contains("hush"));
+    assert!(pbx.asked().contains(&"Login".to_owned()));
+}
+
+async fn a_secret_is_changed_if_the_pbx_takes_it(gateway: Gateway) {
+    let (pbx, other) = (Asterisk::start("hush-hush").await, Asterisk::start("hush-hush").await);
+    let body = json!({"provider": "asterisk", "id": "pbx1", "url": pbx.url(), "user": "onhook", "secret": "hush-hush", "region": "DE"});
+    assert_eq!(add(&gateway, body).await.status, 201);
+    let rotate =
+        async |body: Value| send(request(&gateway, Method::POST, "/v1/accounts/pbx1/rotate").json(&body)).await;
+    assert_eq!(wrong_fields(&rotate(json!({"secret": "wrong"})).await), ["secret"]);
+    assert_eq!(wrong_fields(&rotate(json!({})).await), ["secret"]);
+    assert_eq!(wrong_fields(&rotate(json!({"secret": "a\nb"})).await), ["secret"]);
+    assert_eq!(wrong_fields(&rotate(json!({"token": "t", "secret": "s"})).await), ["token"]);
+    let rotated = rotate(json!({"secret": "hush-hush"})).await;
+    assert_eq!((rotated.status.as_u16(), &rotated.body["pbx"]["region"]), (200, &json!("DE")), "{rotated:?}");
+    // The stored secret goes nowhere else.
+    let access = "/v1/accounts/pbx1/access";
+    let elsewhere = json!({"url": other.url(), "user": "onhook"});
+    assert_eq!(wrong_fields(&put(&gateway, access, elsewhere).await), ["secret"]);
+    assert_eq!(other.asked(), Vec::<String>::new());
+    let same = put(&gateway, access, json!({"url": pbx.url(), "user": "onhook", "region": "US"})).await;
+    assert_eq!((same.status.as_u16(), &same.body["pbx"]["region"]), (200, &json!("US")), "{same:?}");
+    let moved = put(&gateway, access, json!({"url": other.url(), "user": "onhook", "secret": "hush-hush"})).await;
+    assert_eq!((moved.status.as_u16(), &moved.body["api_base"]), (200, &json!(other.url())), "{moved:?}");
+    let pushes = put(&gateway, access, json!({})).await;
+    assert_eq!((pushes.status.as_u16(), &pushes.body["api_base"]), (200, &Value::Null));
 }

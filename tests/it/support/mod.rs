@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod asterisk;
 pub mod canned;
 pub mod database;
 pub mod description;
