@@ -174,6 +174,12 @@ impl Book {
         if state == UP && channel.up_ms.is_none() {
             channel.up_ms = Some(now.at_ms);
         }
+        let is_placed = is_root && channel.dialed && !channel.local && state == RINGING;
+        // The number that was given with the Originate; where none was, it is the endpoint's own.
+        let number = sight.number.and_then(fact).filter(|number| is_placed && *number != channel.endpoint());
+        if let (Some(number), Some(call)) = (number, self.calls.get_mut(sight.uniqueid)) {
+            call.facts.insert(Field::From, number.to_owned());
+        }
         match state {
             UP if !is_root => self.reach(sight.uniqueid, Live::Answered, now),
             // The far phone rings, or a caller waits: either way the call is ringing.

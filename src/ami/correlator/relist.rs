@@ -61,7 +61,7 @@ impl Book {
         for channel in &list.channels {
             self.take_listed(channel, now);
         }
-        self.rebuild_bridges(list, gap, now);
+        self.rebuild_bridges(list, gap, hung, now);
         self.tell_alive(list, gap, now);
         let listed: BTreeSet<&str> = list.channels.iter().map(|channel| channel.uniqueid.as_str()).collect();
         let gone = |id: &&String| !listed.contains(id.as_str()) && !hung.contains(*id);
@@ -167,7 +167,7 @@ impl Book {
     }
 
     /// Bridges as the list has them: what was heard of them before the gap may be over.
-    fn rebuild_bridges(&mut self, list: &Snapshot, gap: Gap, now: Moment) {
+    fn rebuild_bridges(&mut self, list: &Snapshot, gap: Gap, hung: &BTreeSet<String>, now: Moment) {
         let mut bridges: BTreeMap<String, Bridge> = BTreeMap::new();
         for listed in &list.channels {
             let Some(channel) = self.channels.get_mut(&listed.uniqueid) else { continue };
@@ -180,6 +180,16 @@ impl Book {
             let since_ms = before.and_then(|before| before.members.get(&listed.uniqueid)).copied();
             bridge.members.insert(listed.uniqueid.clone(), since_ms.unwrap_or(now.at_ms));
             bridge.size += 1;
+        }
+        // What hung up since the login was where it was until then: its own messages say when it left.
+        for id in hung {
+            let bridge_id = self.channels.get(id).and_then(|channel| channel.bridge.as_ref());
+            let Some((bridge_id, before)) = bridge_id.and_then(|id| self.bridges.get_key_value(id)) else { continue };
+            let bridge = bridges.entry(bridge_id.clone()).or_default();
+            bridge.is_waiting_room |= before.is_waiting_room;
+            if bridge.members.insert(id.clone(), before.members.get(id).copied().unwrap_or(now.at_ms)).is_none() {
+                bridge.size += 1;
+            }
         }
         for (uniqueid, channel) in &mut self.channels {
             let is_in = |id: &String| bridges.get(id).is_some_and(|bridge| bridge.members.contains_key(uniqueid));

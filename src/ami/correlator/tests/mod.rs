@@ -1,6 +1,9 @@
 //! The correlator against every capture of a real Asterisk.
 
+mod listed;
 mod order;
 mod replay;
 mod restart;
+mod script;
 mod table;
+mod told;

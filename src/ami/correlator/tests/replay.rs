@@ -162,7 +162,7 @@ impl Capture {
             }
             turns.push(Turn::Message(message.clone(), at_ms));
             let is_last = |(later, _): &(Option<Message>, Millis)| {
-                !later.as_ref().is_some_and(|later| later.event() == Some("StatusComplete"))
+                later.as_ref().is_none_or(|later| later.event() != Some("StatusComplete"))
             };
             let is_complete = match message.event() {
                 Some("StatusComplete") => true,
@@ -204,7 +204,7 @@ impl Run {
             Turn::Message(message, at_ms) => {
                 self.pass(*at_ms);
                 let heard = Heard { received_ms: *at_ms, at_ms: Some(*at_ms) };
-                self.said.extend(self.correlator.absorb(message, heard));
+                self.said.extend(Correlator::absorb(&mut self.correlator, message, heard));
             }
             Turn::Resync(list, gap) => self.said.extend(self.correlator.resync(list, *gap)),
             Turn::Audit(list) => self.said.extend(self.correlator.audit(list)),
@@ -233,15 +233,19 @@ impl Run {
     /// What the signals come to, by the id of the row.
     pub(super) fn rows(&self) -> BTreeMap<String, (Call, Row)> {
         let mut known = HashSet::new();
-        let mut calls: BTreeMap<String, Call> = BTreeMap::new();
+        let mut told: BTreeMap<&str, Vec<&Signal>> = BTreeMap::new();
         for signal in &self.said {
             assert_eq!(signal.leg.account, "pbx1");
             if known.insert(signal.identity()) {
-                let call = calls.entry(signal.leg.provider_id.clone()).or_default();
-                call.absorb(signal);
+                told.entry(&signal.leg.provider_id).or_default().push(signal);
             }
         }
-        calls.into_iter().map(|(id, call)| (id, (call.clone(), call.read()))).collect()
+        let row = |(id, signals): (&str, Vec<&Signal>)| {
+            let call = Call::fold(signals);
+            let row = call.read();
+            (id.to_owned(), (call, row))
+        };
+        told.into_iter().map(row).collect()
     }
 
     /// The rows as people read them; ids are replaced by what was dialed.

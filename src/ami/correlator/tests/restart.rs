@@ -146,7 +146,7 @@ fn any_stretch_of_messages_may_be_missed() {
         let matters = |turn: &Turn| matches!(turn, Turn::Message(message, _) if super::super::matters(message));
         let turns: Vec<&Turn> =
             capture.turns.iter().filter(|turn| matters(turn) || matches!(turn, Turn::Connected(_))).collect();
-        for (from, missed) in (0..turns.len()).flat_map(|from| [1, 8, 40].map(|missed| (from, missed))) {
+        for (from, missed) in (0..turns.len()).step_by(2).flat_map(|from| [1, 8, 40].map(|missed| (from, missed))) {
             let (mut run, mut pbx) = (Run::new(), Pbx::default());
             let to = from + missed;
             for (position, turn) in turns.iter().enumerate() {
@@ -186,7 +186,7 @@ fn any_stretch_of_messages_may_be_missed() {
             }
         }
     }
-    assert!(tried > 1_000, "{tried}");
+    assert!(tried > 500, "{tried}");
 }
 
 /// Who stops in order tells what it holds back.

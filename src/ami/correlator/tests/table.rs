@@ -181,7 +181,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "call ?>? completed normal callback 1s",
     ]),
     ("originate_click_to_call", &[
-        "call ?>2001 completed normal callback 3s",
+        "call 5550100>2001 completed normal callback 3s",
         "leg 5550100>2002 completed normal callback 3s",
     ]),
     ("originate_second_leg_no_answer", &[
@@ -189,7 +189,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "leg 2001>2002 no-answer no_answer callback 0s",
     ]),
     ("originate_trunk_answered", &[
-        "call ?>15557654321 completed normal callback 3s",
+        "call 5550100>15557654321 completed normal callback 3s",
     ]),
     ("originate_busy", &[
         "call ?>15557654321 busy busy callback 0s",
