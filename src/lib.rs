@@ -18,6 +18,7 @@ pub mod twilio;
 pub mod ami;
 
 pub mod double;
+pub mod pbx_double;
 
 pub mod store;
 pub mod transaction;

@@ -18,6 +18,7 @@ mod ingest;
 mod live;
 mod pbx;
 mod merged;
+mod pbx_double;
 mod quarantine;
 mod recipe;
 mod retention;

@@ -167,6 +167,16 @@ fn the_double_is_pure_but_for_its_doors() {
 }
 
 #[test]
+fn the_scripted_asterisk_is_pure_but_for_its_door() {
+    let words = ["tokio", "async ", ".await", "reqwest", "rand::", "SystemClock", "std::net", "crate::ami"];
+    demand(
+        "2. `pbx_double` is told the time and what came in; its server is its door. It reads nothing by the gateway's own \
+         reader, so that a mistake there is not made twice.",
+        banned(|p| room(p) == "pbx_double" && p != "pbx_double/server.rs", &words),
+    );
+}
+
+#[test]
 fn sql_lives_in_the_store() {
     demand("3. `sqlx` is named only in `store`.", banned(|p| room(p) != "store", &["sqlx"]));
 }
@@ -191,6 +201,10 @@ fn rooms_do_not_use_what_is_above_them() {
         ("check", &["http", "cli", "app"]),
         // It plays the other side: what it shares with the gateway is what Twilio shares with it.
         ("double", &["store", "ingest", "directory", "leads", "check", "http", "cli", "app", "config"]),
+        (
+            "pbx_double",
+            &["store", "ingest", "directory", "leads", "check", "http", "cli", "app", "config", "ami", "pbx"],
+        ),
         // Stories are read, and told by the doors.
         ("explain", &["http", "cli", "app", "sweep", "config", "directory"]),
         ("health", &["http", "cli", "app", "directory", "config"]),

@@ -1,0 +1,6 @@
+//! The scripted Asterisk, heard by a plain reader of AMI that knows nothing of the gateway's.
+
+mod order;
+mod peer;
+mod protocol;
+mod tapes;
