@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod alerts;
+mod ami;
 mod app;
 mod asking;
 mod callbacks_page;

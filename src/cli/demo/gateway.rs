@@ -36,8 +36,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Builds it.
-    pub async fn build() -> Result<Self> {
+    /// Builds it. With `ami_url` it listens to the PBX there.
+    pub async fn build(ami_url: Option<&str>) -> Result<Self> {
         let mut rng = system_rng();
         let folder = Folder::make(&mut rng)?;
         let token = SecretString::from(format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64()));
@@ -55,7 +55,9 @@ impl Gateway {
             ("sweep.check_after.answered", "3s".to_owned()),
             ("log", "error".to_owned()),
         ];
-        let flags = flags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let pbx = ami_url.map(|url| [("ami_url", url.to_owned()), ("ami_name", "pbx1".to_owned())]);
+        let flags = flags.into_iter().chain(pbx.into_iter().flatten());
+        let flags = flags.map(|(key, value)| (key.to_owned(), value)).collect();
         let config = Config::load(Sources { flags, ..Sources::default() })?.config;
         telemetry::init_tracing(&config.log, LogFormat::Text)?;
         let app = App::build(config, Arc::new(SystemClock), StdRng::from_rng(&mut rng)).await?;

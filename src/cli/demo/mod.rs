@@ -1,5 +1,6 @@
 //! `onhook demo`: a gateway on a temporary database, and Twilio's side of every fixture story played at it over HTTP.
 
+mod ami;
 mod api;
 mod compare;
 mod gateway;
@@ -40,7 +41,8 @@ use twilio::Twilio;
 Examples:
   onhook demo
   onhook demo --exit && echo 'all stories ended as expected'
-  onhook demo --speed 20x")]
+  onhook demo --speed 20x
+  onhook demo --ami")]
 pub struct Demo {
     /// Stop after the stories; exit code 1 if one did not end as expected
     #[arg(long)]
@@ -48,13 +50,20 @@ pub struct Demo {
     /// How fast the time of a story passes, such as 20x [default: webhooks are sent one after the other at once]
     #[arg(long, value_name = "FACTOR", value_parser = replay::speed)]
     speed: Option<f64>,
+    /// Listen to an Asterisk instead, a scripted one that is built in: calls of every kind, a link that is cut in the
+    /// middle of a call, and a PBX that dies; exit code 1 with --exit if one did not come out as it was
+    #[arg(long, conflicts_with = "speed")]
+    ami: bool,
 }
 
 impl Demo {
     /// Plays the stories, then waits to be told to stop.
     pub async fn run(self, out: Out) -> Result<Exit> {
+        if self.ami {
+            return ami::run(out, self.exit).await;
+        }
         let stories = story::embedded()?;
-        let gateway = Gateway::build().await?;
+        let gateway = Gateway::build(None).await?;
         let Gateway { app, key, token, twilio, folder: _folder } = gateway;
         let base = serve::base_url(app.address());
         let api = Api::new(&base, &key, token.clone())?;

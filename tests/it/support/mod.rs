@@ -6,6 +6,8 @@ pub mod database;
 pub mod description;
 pub mod dump;
 pub mod gateway;
+pub mod patience;
+pub mod pbx;
 pub mod stage;
 pub mod twilio;
 pub mod xml;

@@ -1,0 +1,4 @@
+//! Asterisk, from the bytes of its stream to the calls in the database.
+
+mod expected;
+mod replay;
