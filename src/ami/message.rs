@@ -39,7 +39,8 @@ impl Message {
 
     /// Reads lines, each ended by LF or CR LF. Never fails: what is no header is kept as a value without a key.
     pub fn parse(text: String) -> Self {
-        let mut marks = Vec::with_capacity(24);
+        // A header has some twenty bytes.
+        let mut marks = Vec::with_capacity(text.len() / 20 + 1);
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
             if let Some(line) = text.get(start..end)
