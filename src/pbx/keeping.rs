@@ -119,6 +119,9 @@ impl Held {
         if let Some(kept) = self.renewing.take() {
             let _ = joined(&mut Some(kept)).await;
         }
+        if self.is_in_sync() && self.buffer.is_empty() {
+            self.row.heard_ms = self.row.heard_ms.max(self.heard_ms);
+        }
         self.set_state(State::Connecting, Some("it was let go by the process that listened to it"));
         let released = async {
             let mut tx = self.shared.db.begin().await?;
@@ -138,7 +141,8 @@ impl Held {
 
     /// What its row says from here on.
     pub(super) fn describe(&mut self, figures: LineFigures) {
-        if self.is_in_sync() {
+        // Bytes that wait to be taken out were not heard yet.
+        if self.is_in_sync() && figures.lag_ms <= 0 {
             self.heard_ms = self.heard_ms.max(figures.heard_ms);
         }
         let dropped = figures.dropped.saturating_sub(std::mem::replace(&mut self.line_dropped, figures.dropped));

@@ -11,7 +11,6 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +71,7 @@ impl Connect for Ami {
     fn connect(&self, target: Target, stop: CancellationToken) -> Line {
         // A panic while drawing leaves the generator usable.
         let rng = StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
-        let (patience, room, clock) = (PATIENCE, ROOM, self.clock.clone());
+        let (patience, room, clock) = (Patience::default(), Room::default(), self.clock.clone());
         let (client, told) = Client::start(Parts { target, patience, room, clock, rng, stop });
         Line { told, far: Box::new(client) }
     }
@@ -92,18 +91,3 @@ impl Far for Client {
         Box::pin(Self::ended(self))
     }
 }
-
-const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(10),
-    answer: Duration::from_secs(10),
-    list: Duration::from_secs(10),
-    ping_every: Duration::from_secs(10),
-    pong: Duration::from_secs(5),
-    boot: Duration::from_secs(60),
-    retry: Duration::from_millis(500),
-    retry_longest: Duration::from_secs(30),
-    refused_longest: Duration::from_secs(60),
-    idle: Duration::from_secs(300),
-};
-/// Minutes of a busy PBX.
-const ROOM: Room = Room { messages: 100_000, bytes: 128 << 20 };

@@ -135,6 +135,9 @@ impl Sweeper {
     /// Hangs a call up at its provider. Whether that worked, and how, in a sentence; how the call ended is told by a
     /// callback, or by asking.
     pub async fn hang_up(&self, row: &CallRow) -> (bool, String) {
+        if row.provider == PROVIDER {
+            return (false, "onhook hangs up no calls of a PBX: hang it up there.".to_owned());
+        }
         let source = match self.0.sources.of(&row.tenant, &row.provider, &row.account).await {
             Ok(Some(source)) => source,
             Ok(None) => return (false, NOBODY.to_owned()),

@@ -1,7 +1,7 @@
 //! Calls of a PBX: what is written of them, and what is known after a gap.
 
 use super::scene::{
-    CALL, LEG, Node, PACE, PBX, TENANT, expire, hangs_up, is_answered, on_both_nodes, rings, talking, until,
+    CALL, LEG, Node, PACE, PBX, TENANT, hangs_up, is_answered, of_another_call, on_both_nodes, rings, talking, until,
 };
 use crate::support::{database::TestDatabase, gateway::START_MS};
 use onhook::{
