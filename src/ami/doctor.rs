@@ -120,7 +120,7 @@ fn encryption(found: &Found) -> Judged {
         (false, true) => good("encryption", "none, and none is needed: the PBX is on this machine"),
         (false, false) => {
             let what =
-                "none: whoever is on the way reads the numbers of all calls (the secret is sent hashed or plain)";
+                "none: whoever is on the way reads the numbers of all calls (of the secret only a digest is sent)";
             let next = "set tlsenable, tlsbindaddr and tlscertfile in manager.conf and connect to amis://…:5039; or tunnel it \
                         (WireGuard, SSH) and never let port 5038 out to the internet";
             finding("encryption", what, next)

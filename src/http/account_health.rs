@@ -2,6 +2,7 @@
 
 use super::{Admin, Can, Gateway, Problem, ProblemKind, body::Query};
 use crate::{
+    ami,
     directory::{Account, Key, Unavailable},
     health::{AccountHealth, Window, report},
 };
@@ -35,7 +36,7 @@ pub(super) struct Asked {
     responses(
         (status = 200, description = "Figures and findings", body = AccountHealth),
         (status = 400, description = "`bad-filter`"),
-        (status = 404, description = "`not-found`: there is no such account, or it is another tenant's"),
+        (status = 404, description = "`not-found`: there is no such account, or it is another tenant's, or it is a PBX, which has no callbacks"),
     ))]
 pub(super) async fn load(
     key: Can<Admin>,
@@ -44,6 +45,11 @@ pub(super) async fn load(
     gateway: Data<Gateway>,
 ) -> Result<HttpResponse, Problem> {
     let account = account_of(&gateway, &key, &id).await?;
+    if account.provider == ami::PROVIDER {
+        // Figures of callbacks would say that all is well.
+        let detail = format!("{0} is a PBX: how it goes with it is the connection of GET /v1/accounts/{0}", account.id);
+        return Err(Problem::new(ProblemKind::NotFound, detail));
+    }
     let of = (account.tenant.as_str(), account.id.as_str());
     let public_url = gateway.config.public_url.as_ref();
     let report = report(&gateway.db, of, &asked.window, gateway.clock.now_ms(), public_url).await?;

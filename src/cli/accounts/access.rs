@@ -41,7 +41,7 @@ Examples:
   onhook accounts access AC…1 --api-key SK…1 --api-secret-file secret.txt
   onhook accounts access AC…1 --api-base https://api.dublin.ie1.twilio.com
   onhook accounts access AC00000000000000000000000000000001 --default
-  onhook accounts access pbx1 --url amis://pbx.example.com:5039 --user onhook --secret-file secret.txt --ca-file ca.pem")]
+  onhook accounts access pbx1 --url amis://pbx --user onhook --secret-file s.txt")]
 pub struct Access {
     #[command(flatten)]
     tenant: Tenant,

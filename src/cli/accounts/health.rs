@@ -1,9 +1,10 @@
 //! `onhook accounts health`: whether the callbacks of an account arrive, and what to change if they do not.
 
 use crate::{
+    ami,
     cli::{
         desk::{Desk, Tenant},
-        exit::Exit,
+        exit::{Exit, Stop},
         out::{Out, Tone},
     },
     domain::id::DEFAULT_TENANT,
@@ -39,8 +40,13 @@ impl Health {
         let public_url = desk.config.public_url.clone();
         let report = desk
             .on_existing_db(async |desk, db| {
-                if !of_environment && accounts::find(db, tenant, sid).await?.is_none() {
+                let stored = accounts::find(db, tenant, sid).await?;
+                if !of_environment && stored.is_none() {
                     return Err(super::unknown(desk, tenant, sid));
+                }
+                if stored.is_some_and(|row| row.provider == ami::PROVIDER) {
+                    let next = format!("`onhook ami doctor {sid}` looks at it");
+                    return Err(Stop::not_found(format!("callback of {sid}: it is a PBX"), next));
                 }
                 Ok(report(db, (tenant, sid), &self.window, desk.now_ms(), public_url.as_ref()).await?)
             })

@@ -71,7 +71,7 @@ Examples:
   onhook accounts add --sid AC00000000000000000000000000000001 --tenant acme --token-file token.txt
   onhook accounts add --sid AC…2 --parent AC…1
   onhook accounts add --sid AC…1 --api-base https://api.dublin.ie1.twilio.com --api-key SK…1 --api-secret-file secret.txt
-  onhook accounts add --provider asterisk --id pbx1 --url amis://pbx.example.com:5039 --user onhook --secret-file secret.txt
+  onhook accounts add --provider asterisk --id pbx1 --url amis://pbx --user onhook
   onhook accounts add --provider asterisk --id site-b --region DE")]
 pub struct Add {
     #[command(flatten)]

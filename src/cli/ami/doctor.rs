@@ -34,7 +34,7 @@ use std::time::Duration;
 Examples:
   onhook ami doctor
   onhook ami doctor pbx1 --listen 30s
-  onhook ami doctor --url amis://pbx.example.com:5039 --user onhook --secret-file secret.txt --ca-file ca.pem")]
+  onhook ami doctor --url amis://pbx --user onhook --secret-file s.txt --ca-file ca.pem")]
 pub struct Doctor {
     #[command(flatten)]
     which: Which,

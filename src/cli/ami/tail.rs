@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 Examples:
   onhook ami tail pbx1
   onhook ami tail pbx1 --raw --json
-  onhook ami tail --url ami://127.0.0.1:5038 --user onhook --secret-file secret.txt --for 1m")]
+  onhook ami tail --url ami://127.0.0.1 --user onhook --secret-file s.txt --for 1m")]
 pub struct Tail {
     #[command(flatten)]
     which: Which,

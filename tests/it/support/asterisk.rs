@@ -1,5 +1,6 @@
 //! The manager port of an Asterisk, as far as logging in, being asked and telling events goes.
 
+use md5::{Digest, Md5};
 use std::sync::{Arc, Mutex};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -30,6 +31,7 @@ pub const LEAST: &str = "Redirect: Redirect.  (Priv: call,all)\r\nCoreSettings: 
     CoreShowChannels: x  (Priv: system,reporting,all)\r\nDeviceStateList: x  (Priv: call,reporting,all)\r\n\
     ExtensionStateList: x  (Priv: call,reporting,all)\r\nHangup: x  (Priv: system,call,all)\r\n\
     Originate: x  (Priv: originate,all)\r\nStatus: x  (Priv: system,call,reporting,all)\r\n";
+const CHALLENGE: &str = "622055135";
 pub const NEWCHANNEL: &str = "Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: 1767323045.000000\r\n\
     Channel: PJSIP/2001-00000001\r\nChannelState: 4\r\nCallerIDNum: 4155550132\r\nExten: 2002\r\n\
     Uniqueid: 1767323045.1\r\nLinkedid: 1767323045.1\r\n";
@@ -102,8 +104,9 @@ async fn serve(
         let of = |name: &str| headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let action = of("Action").to_owned();
         asked.lock().unwrap().push(action.clone());
-        let answer = answer(&action, &setup, of("Secret") == setup.secret, is_in);
-        is_in |= action == "Login" && of("Secret") == setup.secret;
+        let is_right = of("Secret") == setup.secret || of("Key") == digest(setup.secret);
+        let answer = answer(&action, &setup, is_right, is_in);
+        is_in |= action == "Login" && is_right;
         let id = format!("ActionID: {}\r\n", of("ActionID"));
         let told = answer.replace("{id}", &id);
         let _ = write.write_all(told.as_bytes()).await;
@@ -117,6 +120,10 @@ async fn serve(
     }
 }
 
+fn digest(secret: &str) -> String {
+    hex::encode(Md5::digest(format!("{CHALLENGE}{secret}")))
+}
+
 /// What an action is answered; `{id}` stands for its ActionID.
 fn answer(action: &str, setup: &Setup, is_right: bool, is_in: bool) -> String {
     let list = |name: &str| {
@@ -128,6 +135,7 @@ fn answer(action: &str, setup: &Setup, is_right: bool, is_in: bool) -> String {
         "Login" if is_right => "Response: Success\r\n{id}Message: Authentication accepted\r\n\r\n\
             Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 60\r\nLastReload: 60\r\n\r\n"
             .to_owned(),
+        "Challenge" => format!("Response: Success\r\n{{id}}Challenge: {CHALLENGE}\r\n\r\n"),
         "Login" => "Response: Error\r\n{id}Message: Authentication failed\r\n\r\n".to_owned(),
         _ if !is_in => "Response: Error\r\n{id}Message: Permission denied\r\n\r\n".to_owned(),
         "Ping" => "Response: Success\r\n{id}Ping: Pong\r\n\r\n".to_owned(),
