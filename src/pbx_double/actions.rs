@@ -147,8 +147,10 @@ impl Double {
         let news =
             News { class: Class::System, bytes: text.line("LastReload", up_s).line("Status", "Fully Booted").end() };
         let hears = self.lines.get(&number).is_some_and(|line| line.hears(&news));
-        // A capture has its own.
-        if hears && !starts {
+        if starts {
+            // A capture has its own, which comes at once as well.
+            self.tick(now_ms);
+        } else if hears {
             self.put(number, now_ms, Out::Bytes(news.bytes));
         }
     }

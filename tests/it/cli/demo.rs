@@ -60,3 +60,16 @@ fn programs_get_json() {
     assert_eq!((&customers["talk_seconds"], &customers["user_id"]), (&42.into(), &"ann".into()));
     assert_eq!(conversation["lead"]["status"], "contacted");
 }
+
+#[test]
+fn a_pbx_is_listened_to_through_a_cut_and_a_restart() {
+    let temporary = tempfile::tempdir().unwrap();
+    let shown = shell(temporary.path()).run(&["demo", "--ami", "--exit"]).expect(0).stdout;
+    for title in ["answered", "busy", "ring group", "queue", "attended transfer", "link cut", "PBX restarted"] {
+        assert!(shown.lines().any(|line| line.starts_with(&format!("✓ {title} "))), "{title}:\n{shown}");
+    }
+    for words in ["after the reconnect", "ended_while_disconnected", "pbx_restart", "12 of 12 calls came out"] {
+        assert!(shown.contains(words), "{words} is missing in\n{shown}");
+    }
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
