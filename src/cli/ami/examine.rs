@@ -6,15 +6,15 @@ use crate::{
         client::{Client, Down, DownKind, Parts, Patience, Room, Told},
         doctor::{CDR_VARIABLES, Found},
     },
-    clock::SharedClock,
+    clock::{SharedClock, Stopwatch},
     directory::pbx::Line,
     domain::time::Millis,
 };
 use rand::rngs::StdRng;
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 use tokio::{
     sync::mpsc::Receiver,
-    time::{Instant, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -65,14 +65,14 @@ pub(super) async fn examine(line: &Line, listen: Duration, clock: SharedClock, r
 
 /// Listens for so long, and until a channel list has come, if that does not take for ever. Answers why it broke off.
 async fn hear(told: &mut Receiver<Told>, listen: Duration, found: &mut Found) -> Option<Down> {
-    let begun = Instant::now();
-    let (until, latest) = (begun + listen, begun + listen.max(LIST_WITHIN));
+    let watch = Stopwatch::start();
+    let (mut enough, mut latest) = (pin!(sleep(listen)), pin!(sleep(listen.max(LIST_WITHIN))));
     let note = |found: &mut Found, message: &Message| found.heard.note(message);
     loop {
-        let end = if found.listed { until } else { latest };
         let next = tokio::select! {
             next = told.recv() => next,
-            () = sleep_until(end) => break,
+            () = &mut enough, if found.listed => break,
+            () = &mut latest => break,
         };
         match next {
             Some(Told::Message(message, _)) => note(found, &message),
@@ -82,7 +82,7 @@ async fn hear(told: &mut Receiver<Told>, listen: Duration, found: &mut Found) ->
             None => return Some(silent()),
         }
     }
-    found.heard.listened_ms = Millis::try_from(begun.elapsed().as_millis()).unwrap_or(Millis::MAX);
+    found.heard.listened_ms = (watch.seconds() * 1_000.0) as Millis;
     None
 }
 

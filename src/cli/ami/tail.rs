@@ -17,8 +17,8 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use rand::{SeedableRng, rngs::StdRng};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use std::{pin::pin, time::Duration};
+use tokio::time::sleep;
 
 /// Follow what a PBX says of calls, until Ctrl-C
 ///
@@ -54,7 +54,12 @@ impl Tail {
         };
         let rules = Rules { account: known.name.clone(), if_answered };
         let mut following = Following { tail: &self, desk, correlator: Correlator::new(rules), state: State::New };
-        let end = self.span.map(|span| Instant::now() + span);
+        let mut end = pin!(async {
+            match self.span {
+                Some(span) => sleep(span).await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             let wake = following.wake();
             tokio::select! {
@@ -63,7 +68,7 @@ impl Tail {
                     None => return Ok(Exit::Unavailable),
                 },
                 () = sleep(wake) => following.tick()?,
-                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => return Ok(Exit::Ok),
+                () = &mut end => return Ok(Exit::Ok),
                 stopped = tokio::signal::ctrl_c() => {
                     stopped?;
                     return Ok(Exit::Ok);

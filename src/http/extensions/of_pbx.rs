@@ -115,8 +115,8 @@ pub(in crate::http) async fn put_user(
     let user_id = wrongs.take(fields::line("user_id", &text.user_id, 1..=WORD_BYTES_MAX));
     let (extension, user_id) = wrongs.settle(extension.zip(user_id))?;
     transaction::run(&gateway.db, async |tx| {
-        let value = extensions::put_user(tx, (&pbx.tenant, &pbx.id), &extension, Some(&user_id)).await?;
-        Ok(Done { value, journal: Vec::new() })
+        extensions::put_user(tx, (&pbx.tenant, &pbx.id), &extension, Some(&user_id)).await?;
+        Ok(Done { value: (), journal: Vec::new() })
     })
     .await?;
     let detail = json!({ "extension": extension, "user_id": user_id });
