@@ -61,3 +61,4 @@ CREATE TABLE extension (
     device_ms BIGINT,
     PRIMARY KEY (tenant, account, extension)
 );
+CREATE INDEX extension_by_number ON extension (tenant, extension);

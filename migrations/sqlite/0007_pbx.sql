@@ -61,3 +61,4 @@ CREATE TABLE extension (
     device_ms INTEGER,
     PRIMARY KEY (tenant, account, extension)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX extension_by_number ON extension (tenant, extension);

@@ -182,6 +182,8 @@ impl Directory {
         if self.is_old() {
             // A snapshot that cannot be renewed stays in use.
             let _ = self.renew().await;
+            // Whoever looks here every few seconds must not keep a stranger, who may just have been added, from being asked about.
+            *self.asked_ms.lock().await = None;
         }
         let snapshot = self.snapshot.load();
         snapshot.accounts.values().filter(|account| account.provider == provider).cloned().collect()

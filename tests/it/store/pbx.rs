@@ -125,7 +125,7 @@ async fn what_its_holder_says_comes_back(at: TestDatabase) {
     assert_eq!(PbxRow { lease_until_ms: said.lease_until_ms, ..found.clone() }, said);
     assert_eq!(pbx::find(&at.db, "nobody", "pbx1").await.unwrap(), None);
     let accounts = |rows: Vec<pbx::LeasedPbx>| rows.into_iter().map(|pbx| pbx.row).collect::<Vec<_>>();
-    assert_eq!(accounts(pbx::list(&at.db, "acme", "", 9).await.unwrap()), [found.clone()]);
+    assert_eq!(accounts(pbx::list(&at.db, "acme", "", 9).await.unwrap()), std::slice::from_ref(&found));
     assert_eq!(accounts(pbx::list(&at.db, "acme", "pbx1", 9).await.unwrap()), []);
     assert_eq!(accounts(pbx::list_all(&at.db, ("", ""), 9).await.unwrap()), [found.clone(), theirs.clone()]);
     assert_eq!(accounts(pbx::list_all(&at.db, ("acme", "pbx1"), 1).await.unwrap()), [theirs]);
