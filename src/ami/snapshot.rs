@@ -23,6 +23,8 @@ pub struct Channel {
     pub connected: Option<String>,
     /// The dialed extension of its dialplan.
     pub exten: Option<String>,
+    /// The number it dialed (`DNID`). Only a caller has one.
+    pub dialed: Option<String>,
     /// For how long it exists.
     pub age_ms: Option<Millis>,
     /// When it was answered, by the CDR (`CDR(answer,u)`), in the PBX's time corrected to ours.

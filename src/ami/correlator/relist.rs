@@ -5,15 +5,15 @@ use super::{
     book::Book,
     conversation::{Bridge, Conversation},
     leg::{Channel, Sight, UP},
-    name::ChannelName,
+    name::{self, ChannelName},
     outcome::{self, Ending},
-    tell::{Facts, Moment},
+    tell::{Facts, Moment, fact},
 };
 use crate::{
     ami::{Snapshot, snapshot},
     domain::{
-        signal::{Claim, Weak, Witness},
-        state::{HangupCause, Live, Outcome},
+        signal::{Claim, Field, Weak, Witness},
+        state::{Direction, HangupCause, Live, Outcome},
         time::{Millis, SECOND},
     },
 };
@@ -153,11 +153,24 @@ impl Book {
         // An originated channel runs this until it is answered.
         let is_originated = is_root && listed.application.as_deref() == Some("AppDial2");
         channel.dialed = !channel.local && (channel.dialed || is_originated);
+        let is_leg = channel.is_leg(sight.uniqueid);
         if let Some(call) = self.calls.get_mut(sight.linkedid) {
             // A call that was Up when it was met has spoken for nobody knows how long; of others every second is heard.
             call.is_partly_known |= !call.has_gap && listed.state == UP;
             call.has_gap = true;
             call.began_ms = call.began_ms.min(began_ms);
+        }
+        // Who spoke with whom: nobody told how it was dialed.
+        let mut facts = Facts::new();
+        let mut note = |field, value: Option<&str>| facts.extend(value.and_then(fact).map(|v| (field, v.to_owned())));
+        if is_leg {
+            note(Field::From, listed.connected.as_deref());
+        } else if let (true, Some(dialed)) = (is_root, listed.dialed.as_deref()) {
+            note(Field::Direction, Some(Direction::Inbound.as_str()));
+            note(Field::To, name::dialed_exten(dialed));
+        }
+        if let Some(waiting) = self.facts_of(sight.uniqueid) {
+            waiting.extend(facts);
         }
     }
 

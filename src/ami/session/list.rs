@@ -150,6 +150,7 @@ fn shown(message: &Message, uniqueid: &str) -> Channel {
         caller: value("CallerIDNum"),
         connected: value("ConnectedLineNum"),
         exten: value("Exten"),
+        dialed: None,
         age_ms: message.get("Duration").and_then(duration_ms),
         answered_ms: None,
         lead_id: None,
@@ -164,6 +165,7 @@ fn with_status(mut channel: Channel, message: &Message, link: &Link) -> Channel 
     };
     channel.answered_ms = variable(ANSWERED).and_then(epoch_ms).map(|there| link.ours(there));
     channel.lead_id = variable(LEAD).map(str::to_owned);
+    channel.dialed = message.value("DNID").map(str::to_owned);
     let seconds = message.get("Seconds").and_then(|seconds| seconds.parse::<Millis>().ok());
     channel.age_ms = channel.age_ms.or_else(|| seconds.map(|seconds| seconds.saturating_mul(SECOND)));
     channel

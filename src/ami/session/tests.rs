@@ -134,7 +134,7 @@ const CHANNELS: &str = "Response: Success\nActionID: {CoreShowChannels}\nEventLi
     Event: CoreShowChannelsComplete\nActionID: {CoreShowChannels}\nEventList: Complete\nListItems: 1\n\n";
 const STATUS: &str = "Response: Success\nActionID: {Status}\nEventList: start\n\n\
     Event: Status\nPrivilege: Call\nChannel: PJSIP/2001-0000001f\nChannelState: 6\nUniqueid: pbx1-1.3072\nLinkedid: pbx1-1.3072\n\
-    BridgeID: 1da9\nSeconds: 3605\nVariable: CDR(answer,u)=1795159900.573179\nVariable: ONHOOK_LEAD=lead=7\n\
+    BridgeID: 1da9\nDNID: 2002\nSeconds: 3605\nVariable: CDR(answer,u)=1795159900.573179\nVariable: ONHOOK_LEAD=lead=7\n\
     ActionID: {Status}\n\n\
     Event: Status\nPrivilege: Call\nChannel: PJSIP/2002-00000020\nChannelState: 5\nUniqueid: pbx1-1.3073\nLinkedid: pbx1-1.3072\n\
     Seconds: 5\nVariable: CDR(answer,u)=\nVariable: ONHOOK_LEAD=(null)\nActionID: {Status}\n\n\

@@ -6,7 +6,7 @@ use super::{
     script::{ANSWERS, ENDS, RINGS, START_MS, list},
 };
 use crate::domain::{
-    signal::{Claim, Signal, Witness},
+    signal::{Claim, Field, Signal, Witness},
     state::{HangupCause, Live, Status},
     time::Millis,
 };
@@ -68,7 +68,20 @@ fn a_call_that_began_in_a_gap_is_as_old_as_its_channels() {
     assert!(said.iter().all(|signal| signal.witness == Witness::Reconciled));
     let rows = run.rows();
     assert_eq!((rows["a"].1.created_at_ms, rows["b"].1.created_at_ms), (START_MS + 20_000, START_MS + 20_000));
-    assert_eq!(rows["b"].0.detail(crate::domain::signal::Field::ParentId), Some("a"));
+    assert_eq!(rows["b"].0.detail(Field::ParentId), Some("a"));
+}
+
+/// Nobody told how it was dialed, but the list says who speaks with whom.
+#[test]
+fn a_call_met_while_it_is_spoken_has_its_numbers() {
+    let mut run = Run::started();
+    reconnect(&mut run, 0, 30_000, &["a a PJSIP/2001-1 6 y 2001>2002", "b a PJSIP/2002-2 6 y 2001>2002"]);
+    let rows = run.rows();
+    let said = |row: &str| {
+        [Field::Direction, Field::From, Field::To].map(|field| rows[row].0.detail(field).unwrap_or_default().to_owned())
+    };
+    assert_eq!(said("a"), ["inbound", "2001", "2002"]);
+    assert_eq!(said("b"), ["outbound-dial", "2001", "2002"]);
 }
 
 /// The same phones speak again: their new call is not the old one.

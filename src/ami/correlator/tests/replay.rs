@@ -73,6 +73,7 @@ fn listed(item: &Message) -> snapshot::Channel {
         caller: text("CallerIDNum"),
         connected: text("ConnectedLineNum"),
         exten: text("Exten"),
+        dialed: None,
         age_ms: item.value("Duration").and_then(age),
         answered_ms: None,
         lead_id: None,

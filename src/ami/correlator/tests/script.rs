@@ -68,11 +68,17 @@ impl Run {
     }
 }
 
-/// A list of channels: `uniqueid linkedid name state bridge`, `-` for none.
+/// A list of channels: `uniqueid linkedid name state bridge`, `-` for none, and `caller>dialed` where that is known.
 pub(super) fn list(at_ms: Millis, lines: &[&str]) -> Snapshot {
     let channel = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
+        let spoken = words.get(5).and_then(|word| word.split_once('>'));
+        let (caller, dialed) = spoken.map(|(caller, dialed)| (caller.to_owned(), dialed.to_owned())).unzip();
+        let is_caller = words[0] == words[1];
         snapshot::Channel {
+            caller: caller.clone().filter(|_| is_caller),
+            connected: caller.filter(|_| !is_caller),
+            dialed: dialed.filter(|_| is_caller),
             uniqueid: words[0].to_owned(),
             linkedid: words[1].to_owned(),
             name: words[2].to_owned(),

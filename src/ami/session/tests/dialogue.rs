@@ -52,6 +52,7 @@ fn what_it_is_comes_first_then_what_was_said_meanwhile_then_the_list() {
         caller: Some("2001".to_owned()),
         connected: None,
         exten: Some("2002".to_owned()),
+        dialed: Some("2002".to_owned()),
         age_ms: Some(3_605_000),
         answered_ms: Some(1_795_159_900_573),
         lead_id: Some("lead=7".to_owned()),
