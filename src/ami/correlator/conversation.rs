@@ -103,6 +103,11 @@ impl Talk {
         }
     }
 
+    /// Who speaks now began at this moment, if that is earlier than was known.
+    pub(super) fn backdate(&mut self, at_ms: Millis) {
+        self.since_ms = self.since_ms.map(|since_ms| since_ms.min(at_ms));
+    }
+
     pub(super) const fn is_on(&self) -> bool {
         self.since_ms.is_some()
     }

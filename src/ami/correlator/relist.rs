@@ -242,6 +242,10 @@ impl Book {
                 continue;
             }
             if let Some(answered_ms) = answered_ms {
+                // What was answered in the gap, and speaks now, has spoken since then.
+                if let Some(call) = self.calls.get_mut(&row).filter(|call| !call.is_answered()) {
+                    call.parties.talk.backdate(answered_ms);
+                }
                 self.answer(&row, false, now.at(answered_ms));
             } else {
                 self.reach_call(&row, Live::Initiated, now);

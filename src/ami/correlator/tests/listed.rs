@@ -56,6 +56,16 @@ fn an_answer_in_a_gap_has_its_true_time_by_the_cdr() {
                 "{id}"
             );
         }
+        // It spoke from the answer on, also while nobody listened.
+        run.hear(
+            "14000 BridgeLeave c=PJSIP/2002-2 s=6 u=b l=a b=x n=1
+             14001 Hangup c=PJSIP/2002-2 s=6 u=b l=a Cause=16
+             14002 BridgeLeave c=PJSIP/2001-1 s=6 u=a l=a b=x n=0
+             14003 Hangup c=PJSIP/2001-1 s=6 u=a l=a Cause=16",
+        );
+        run.came_to();
+        let talked = (14_000 - answered_ms) / 1_000;
+        assert_eq!(run.rows()["a"].1.talk_seconds, Some(talked), "{cdr_ms:?}");
     }
 }
 
