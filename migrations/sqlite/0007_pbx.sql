@@ -60,5 +60,5 @@ CREATE TABLE extension (
     device    TEXT,
     device_ms INTEGER,
     PRIMARY KEY (tenant, account, extension)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX extension_by_number ON extension (tenant, extension);
