@@ -275,7 +275,7 @@ impl Model {
         format!("{:08x}-0d0b-4000-8000-{boot:012x}", count & 0xffff_ffff)
     }
 
-    /// The state of each phone, as [`DeviceStateList`] lists them.
+    /// The state of each phone, as `DeviceStateList` lists them.
     pub fn devices(&self) -> Vec<(String, &'static str)> {
         let state = |phone: &Phone| {
             let device = format!("PJSIP/{}", phone.exten);
