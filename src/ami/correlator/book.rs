@@ -93,6 +93,8 @@ impl Book {
         let call = Self::open(&mut self.calls, linkedid, now);
         call.channels.insert(uniqueid.to_owned());
         call.due_ms = None;
+        // Met while it speaks: what became of it before, nobody told.
+        call.is_partly_known |= state == Some(UP) && !sight.is_change;
         let (dialed, local) = (channel.dialed, channel.local);
         let tally = call.tally_of(local);
         tally.seen = true;

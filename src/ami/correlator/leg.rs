@@ -77,6 +77,8 @@ pub(super) struct Sight<'m> {
     pub state: Option<u8>,
     pub number: Option<&'m str>,
     pub exten: Option<&'m str>,
+    /// Whether the message tells a change of state: what is Up by it was not before.
+    pub is_change: bool,
 }
 
 /// The headers of one channel in a message; a dial speaks of two.
@@ -121,6 +123,7 @@ impl<'m> Sight<'m> {
             state: message.value(headers.state).and_then(|state| state.parse().ok()),
             number: message.value(headers.number),
             exten: message.value(headers.exten),
+            is_change: matches!(message.event(), Some("Newchannel" | "Newstate")),
         })
     }
 }

@@ -115,6 +115,7 @@ impl Book {
             state: None,
             number: listed.caller.as_deref(),
             exten: listed.exten.as_deref(),
+            is_change: false,
         };
         let is_root = sight.uniqueid == sight.linkedid;
         let began_ms = now.at_ms.saturating_sub(listed.age_ms.unwrap_or(0).max(0));

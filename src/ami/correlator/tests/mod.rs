@@ -1,6 +1,7 @@
 //! The correlator against every capture of a real Asterisk.
 
 mod listed;
+mod met;
 mod order;
 mod replay;
 mod restart;

@@ -1,0 +1,38 @@
+//! Calls that are met in the middle, and messages that say less than Asterisk's own.
+
+use super::{replay::Run, script::list};
+
+/// A script that began in the middle of a call, or two lists that lagged: only the end of it is heard.
+#[test]
+fn a_call_of_which_only_the_end_is_heard_was_not_answered_for_all_we_know() {
+    let mut run = Run::started();
+    run.hear("9000 Hangup c=PJSIP/2001-1 s=6 u=a l=a num=2001 Cause=16");
+    assert_eq!(run.came_to(), ["call 2001>? no-answer no_answer callback 0s"]);
+    assert_eq!(run.rows()["a"].1.answered_at_ms, None);
+}
+
+#[test]
+fn a_call_heard_from_its_answer_on_is_known() {
+    let mut run = Run::started();
+    run.hear(
+        "0 Newstate c=PJSIP/2001-1 s=6 u=a l=a num=2001
+         9000 Hangup c=PJSIP/2001-1 s=6 u=a l=a num=2001 Cause=16",
+    );
+    assert_eq!(run.came_to(), ["call 2001>? completed normal callback 9s"]);
+}
+
+#[test]
+fn two_lists_that_lagged_do_not_make_a_waiting_caller_answered() {
+    let mut run = Run::started();
+    run.hear(
+        "0 Newchannel c=PJSIP/2001-1 s=4 u=a l=a num=2001 ext=2002
+         1 QueueCallerJoin c=PJSIP/2001-1 s=4 u=a l=a Queue=sales
+         2 Newstate c=PJSIP/2001-1 s=6 u=a l=a",
+    );
+    for at_ms in [30_000, 40_000] {
+        run.said.extend(run.correlator.audit(&list(at_ms, &[])));
+    }
+    run.hear("50000 Hangup c=PJSIP/2001-1 s=6 u=a l=a num=2001 Cause=16");
+    run.came_to();
+    assert_eq!(run.rows()["a"].1.answered_at_ms, None);
+}
