@@ -53,7 +53,9 @@ impl Book {
         if !self.channels.contains_key(sight.uniqueid) && !self.begin(sight, now) {
             return false;
         }
-        self.relink(sight.uniqueid, sight.linkedid, now);
+        if let Some(linkedid) = sight.linkedid {
+            self.relink(sight.uniqueid, linkedid, now);
+        }
         if let Some(channel) = self.channels.get_mut(sight.uniqueid) {
             channel.alive_ms = channel.alive_ms.max(now.at_ms);
             channel.missing_ms = None;
@@ -76,7 +78,8 @@ impl Book {
             self.is_crowded = true;
             return false;
         }
-        let Sight { uniqueid, linkedid, name, state, .. } = sight;
+        let Sight { uniqueid, name, state, .. } = sight;
+        let linkedid = sight.linkedid.unwrap_or(uniqueid);
         let mut channel = Channel {
             name: name.to_owned(),
             linkedid: linkedid.to_owned(),
@@ -116,7 +119,7 @@ impl Book {
 
     /// Notes who it is, for the first signal of its row.
     fn introduce(&mut self, sight: Sight<'_>) {
-        let Sight { uniqueid, linkedid, state, number, exten, .. } = sight;
+        let Sight { uniqueid, state, number, exten, .. } = sight;
         let extension = self.extension_of(uniqueid);
         let Some(channel) = self.channels.get(uniqueid) else { return };
         let endpoint = channel.endpoint();
@@ -129,7 +132,7 @@ impl Book {
         };
         note(Field::Extension, extension.as_deref());
         if channel.is_leg(uniqueid) {
-            note(Field::ParentId, Some(linkedid));
+            note(Field::ParentId, Some(&channel.linkedid));
             note(Field::Direction, Some(Direction::OutboundDial.as_str()));
             note(Field::To, party.as_deref());
         } else if channel.is_root(uniqueid) {

@@ -72,7 +72,8 @@ impl Channel {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight<'m> {
     pub uniqueid: &'m str,
-    pub linkedid: &'m str,
+    /// None: it does not say to which call it belongs.
+    pub linkedid: Option<&'m str>,
     pub name: &'m str,
     pub state: Option<u8>,
     pub number: Option<&'m str>,
@@ -118,7 +119,7 @@ impl<'m> Sight<'m> {
         let linkedid = message.value(headers.linkedid).filter(|id| id.len() <= ID_BYTES_MAX);
         Some(Self {
             uniqueid,
-            linkedid: linkedid.unwrap_or(uniqueid),
+            linkedid,
             name: message.value(headers.name).unwrap_or_default(),
             state: message.value(headers.state).and_then(|state| state.parse().ok()),
             number: message.value(headers.number),

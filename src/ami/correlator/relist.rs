@@ -109,7 +109,7 @@ impl Book {
         let is_new = !self.channels.contains_key(&listed.uniqueid);
         let sight = Sight {
             uniqueid: &listed.uniqueid,
-            linkedid: if listed.linkedid.is_empty() { &listed.uniqueid } else { &listed.linkedid },
+            linkedid: Some(listed.linkedid.as_str()).filter(|linkedid| !linkedid.is_empty()),
             name: &listed.name,
             // What it says of itself counts only after it is known when it began.
             state: None,
@@ -117,7 +117,6 @@ impl Book {
             exten: listed.exten.as_deref(),
             is_change: false,
         };
-        let is_root = sight.uniqueid == sight.linkedid;
         let began_ms = now.at_ms.saturating_sub(listed.age_ms.unwrap_or(0).max(0));
         // A row is as old as its channel, not as our list of it.
         let born = if is_new { Moment { received_ms: began_ms, ..now } } else { now };
@@ -131,6 +130,7 @@ impl Book {
             self.name_lead(sight.uniqueid, lead_id, now);
         }
         let Some(channel) = self.channels.get_mut(sight.uniqueid) else { return };
+        let is_root = channel.is_root(sight.uniqueid);
         channel.missing_ms = None;
         channel.alive_ms = channel.alive_ms.max(now.at_ms);
         if channel.local != ChannelName::read(&channel.name).is_local() {
@@ -155,7 +155,7 @@ impl Book {
         let is_originated = is_root && listed.application.as_deref() == Some("AppDial2");
         channel.dialed = !channel.local && (channel.dialed || is_originated);
         let is_leg = channel.is_leg(sight.uniqueid);
-        if let Some(call) = self.calls.get_mut(sight.linkedid) {
+        if let Some(call) = self.calls.get_mut(&channel.linkedid) {
             // A call that was Up when it was met has spoken for nobody knows how long; of others every second is heard.
             call.is_partly_known |= !call.has_gap && listed.state == UP;
             call.has_gap = true;

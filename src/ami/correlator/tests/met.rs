@@ -1,6 +1,10 @@
 //! Calls that are met in the middle, and messages that say less than Asterisk's own.
 
-use super::{replay::Run, script::list};
+use super::{
+    replay::Run,
+    script::{ANSWERS, RINGS, list},
+};
+use crate::domain::{signal::Field, state::Live};
 
 /// A script that began in the middle of a call, or two lists that lagged: only the end of it is heard.
 #[test]
@@ -35,4 +39,21 @@ fn two_lists_that_lagged_do_not_make_a_waiting_caller_answered() {
     run.hear("50000 Hangup c=PJSIP/2001-1 s=6 u=a l=a num=2001 Cause=16");
     run.came_to();
     assert_eq!(run.rows()["a"].1.answered_at_ms, None);
+}
+
+/// A `UserEvent` or a push by hand may name the channel alone: it stays where it is.
+#[test]
+fn a_message_that_names_no_call_moves_no_channel() {
+    let mut run = Run::started();
+    run.hear(RINGS).hear(ANSWERS).hear(
+        "2000 UserEvent u=b UserEvent=Disposition
+         3000 Newstate c=PJSIP/2002-2 s=6 u=b",
+    );
+    assert_eq!(run.rows()["b"].0.detail(Field::ParentId), Some("a"));
+    let live = [("a".to_owned(), Live::Answered), ("b".to_owned(), Live::Answered)];
+    assert_eq!(run.correlator.live(), live);
+    run.hear("9000 Hangup u=b Cause=16\n9001 Hangup u=a Cause=16");
+    let expected = ["call 2001>2002 completed normal callback 7s", "leg 2001>2002 completed normal callback 8s"];
+    assert_eq!(run.came_to(), expected);
+    assert!(run.correlator.live().is_empty());
 }
