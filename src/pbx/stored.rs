@@ -65,8 +65,9 @@ fn of_row(row: CallRow) -> Option<Known> {
         Status::InProgress => Live::Answered,
         Status::Completed | Status::Busy | Status::NoAnswer | Status::Canceled | Status::Failed => return None,
     };
+    let direction = row.direction.and_then(|direction| direction.parse().ok());
     let CallRow { provider_id, parent_id, answered_at_ms: answered_ms, created_at_ms: created_ms, .. } = row;
-    Some(Known { provider_id, parent_id, live, answered_ms, created_ms })
+    Some(Known { provider_id, parent_id, direction, live, answered_ms, created_ms })
 }
 
 pub(super) fn rules(shared: &Shared, key: &Key) -> Rules {

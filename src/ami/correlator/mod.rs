@@ -26,7 +26,7 @@ pub use board::{DeviceState, ExtensionChange};
 use super::{Message, Snapshot};
 use crate::domain::{
     signal::Signal,
-    state::{Live, Outcome},
+    state::{Direction, Live, Outcome},
     time::Millis,
 };
 use board::Board;
@@ -53,6 +53,8 @@ pub struct Known {
     pub provider_id: String,
     /// The Linkedid of a dialed leg.
     pub parent_id: Option<String>,
+    /// Its direction: an originated call is answered by whom it was placed to.
+    pub direction: Option<Direction>,
     /// How far it has come.
     pub live: Live,
     /// When it was answered.

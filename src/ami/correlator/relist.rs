@@ -25,6 +25,8 @@ impl Book {
         for row in known {
             let linkedid = row.parent_id.clone().unwrap_or_else(|| row.provider_id.clone());
             let is_root = row.parent_id.is_none();
+            // Who was called by an originate answers as any other who was dialed.
+            let dialed = !is_root || row.direction == Some(Direction::OutboundApi);
             let call = self.calls.entry(linkedid.clone()).or_default();
             call.is_partly_known = true;
             call.channels.insert(row.provider_id.clone());
@@ -39,9 +41,9 @@ impl Book {
             let answered_ms = row.answered_ms.or(Some(row.created_ms)).filter(|_| row.live == Live::Answered);
             let channel = Channel {
                 linkedid,
-                dialed: !is_root,
+                dialed,
                 told: Some(row.live),
-                up_ms: answered_ms.filter(|_| !is_root),
+                up_ms: answered_ms.filter(|_| dialed),
                 began_ms: row.created_ms,
                 heard_ms: row.created_ms,
                 alive_ms: row.created_ms,
@@ -135,6 +137,7 @@ impl Book {
         channel.alive_ms = channel.alive_ms.max(now.at_ms);
         if channel.local != ChannelName::read(&channel.name).is_local() {
             channel.local = !channel.local;
+            channel.dialed &= !channel.local;
         }
         if listed.state == UP {
             let answered_ms = answered_within(listed.answered_ms, channel.began_ms, now.at_ms).unwrap_or(now.at_ms);

@@ -3,6 +3,7 @@
 use super::{
     super::{Correlator, Gap, Known},
     replay::{Capture, Run, Turn, rules},
+    script::{START_MS, list},
     table::TABLE,
 };
 use crate::{
@@ -82,7 +83,8 @@ fn stored(run: &Run) -> Vec<Known> {
         let parent_id = call.detail(Field::ParentId).map(str::to_owned);
         if parent_id.is_some() || call.detail(Field::MergedInto).is_none() {
             let (answered_ms, created_ms) = (row.answered_at_ms, row.created_at_ms);
-            known.push(Known { provider_id, parent_id, live, answered_ms, created_ms });
+            let direction = call.detail(Field::Direction).and_then(|direction| direction.parse().ok());
+            known.push(Known { provider_id, parent_id, direction, live, answered_ms, created_ms });
         }
     }
     known
@@ -187,6 +189,26 @@ fn any_stretch_of_messages_may_be_missed() {
         }
     }
     assert!(tried > 500, "{tried}");
+}
+
+/// It rang when we stopped; now it is in an application, and nobody else was dialed.
+#[test]
+fn an_originated_call_that_is_answered_while_we_are_away_is_answered() {
+    let mut before = Run::started();
+    before.hear(
+        "0 Newchannel c=PJSIP/trunk-1 s=0 u=a l=a num=15551230000
+         1 DialBegin dc=PJSIP/trunk-1 ds=0 du=a dl=a DialString=15551230000@trunk
+         2 Newstate c=PJSIP/trunk-1 s=5 u=a l=a",
+    );
+    let mut run = Run { correlator: Correlator::new(rules()), ..before.clone() };
+    run.correlator.restore(stored(&before));
+    run.take(&Turn::Connected(START_MS + 20_000));
+    let gap = Gap { heard_ms: Some(START_MS + 5_000), restarted_ms: None };
+    run.said.extend(run.correlator.resync(&list(20_000, &["a a PJSIP/trunk-1 6 -"]), gap));
+    run.hear("30000 Hangup c=PJSIP/trunk-1 s=6 u=a l=a Cause=16");
+    assert_eq!(run.came_to().len(), 1);
+    let (_, row) = &run.rows()["a"];
+    assert_eq!((row.status, row.answered_at_ms), (Status::Completed, Some(START_MS + 20_000)));
 }
 
 /// Who stops in order tells what it holds back.
