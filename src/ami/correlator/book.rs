@@ -5,7 +5,7 @@ use super::{
     conversation::{Bridge, Conversation, HOLD_MS},
     leg::{Channel, DOWN, RING, RINGING, Sight, UP},
     name::{self, ChannelName},
-    outcome::{self, Ending},
+    outcome::{self, DialWord, Ending},
     tell::{Facts, Moment, Teller, fact},
 };
 use crate::domain::{
@@ -236,7 +236,7 @@ impl Book {
     /// The channel hung up.
     pub(super) fn hang_up(&mut self, uniqueid: &str, cause: u16, now: Moment) {
         self.leave_bridge(uniqueid, now);
-        let Some(channel) = self.channels.remove(uniqueid) else { return };
+        let Some(mut channel) = self.channels.remove(uniqueid) else { return };
         self.stones.bury(uniqueid, now.received_ms);
         let linkedid = channel.linkedid.clone();
         let call = Self::open(&mut self.calls, &linkedid, now);
@@ -260,6 +260,10 @@ impl Book {
             self.hold(&linkedid, now, now.received_ms.saturating_add(HOLD_MS));
         }
         if channel.is_leg(uniqueid) {
+            // It picked up, but its dial went on or was given up: whoever asked it first was not put through.
+            if ending.up && !channel.spoke && channel.word.is_some_and(|word| word != DialWord::Answer) {
+                channel.facts.insert(Field::Bridged, UNHEARD.to_owned());
+            }
             let told = Told { outcome, seconds: None, cause: outcome::why(outcome, cause) };
             self.teller.say(uniqueid, Claim::Ended(told), channel.facts, now);
         }
@@ -325,3 +329,6 @@ impl Book {
         self.teller.say(linkedid, Claim::Ended(judgement.told), facts, ended);
     }
 }
+
+/// The word of a row that picked up and was never in a bridge with anybody.
+const UNHEARD: &str = "false";

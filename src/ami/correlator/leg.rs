@@ -31,6 +31,8 @@ pub(super) struct Channel {
     pub canceled: bool,
     /// When it was first seen Up.
     pub up_ms: Option<Millis>,
+    /// Whether it was ever heard by somebody: in a bridge with another one.
+    pub spoke: bool,
     /// The bridge it is in.
     pub bridge: Option<String>,
     /// How far its row was told to be.

@@ -213,6 +213,8 @@ impl Book {
             if !channel.bridge.as_ref().is_some_and(is_in) {
                 channel.bridge = None;
             }
+            let bridge = channel.bridge.as_ref().and_then(|id| bridges.get(id));
+            channel.spoke |= bridge.is_some_and(Bridge::is_talk);
         }
         self.bridges = bridges;
         let calls: Vec<(String, bool)> =

@@ -152,6 +152,11 @@ impl Book {
         // Two parties in one bridge, or a dialed one in any: somebody was reached, even if the word of it was lost.
         let parties = members().filter(|(_, channel)| !channel.local);
         let is_answered = bridge.is_talk() && (parties.clone().count() >= 2 || parties.clone().any(|(_, c)| c.dialed));
+        for uniqueid in bridge.members.keys().filter(|_| bridge.is_talk()) {
+            if let Some(channel) = self.channels.get_mut(uniqueid) {
+                channel.spoke = true;
+            }
+        }
         for linkedid in calls {
             self.settle_talk(&linkedid, now.at_ms);
             if is_answered {

@@ -1,7 +1,7 @@
-//! Calls that are met in the middle, and messages that say less than Asterisk's own.
+//! Calls that are met in the middle, messages that say less than Asterisk's own, and who picks up without being heard.
 
 use super::{
-    replay::Run,
+    replay::{Capture, Run},
     script::{ANSWERS, RINGS, list},
 };
 use crate::domain::{signal::Field, state::Live};
@@ -56,4 +56,31 @@ fn a_message_that_names_no_call_moves_no_channel() {
     let expected = ["call 2001>2002 completed normal callback 7s", "leg 2001>2002 completed normal callback 8s"];
     assert_eq!(run.came_to(), expected);
     assert!(run.correlator.live().is_empty());
+}
+
+/// A phone that is asked whether it takes the call (`U()`, "confirm calls"), or whose voicemail picks up and says nothing.
+#[test]
+fn who_picks_up_and_is_not_put_through_was_not_reached() {
+    for word in ["NOANSWER", "CANCEL", "GOTO:voicemail"] {
+        let mut run = Run::started();
+        run.hear(RINGS).hear("1000 Newstate c=PJSIP/2002-2 s=6 u=b l=a");
+        run.hear(&format!(
+            "9000 DialEnd c=PJSIP/2001-1 s=4 u=a l=a dc=PJSIP/2002-2 ds=6 du=b dl=a DialStatus={word}
+             9001 Hangup c=PJSIP/2002-2 s=6 u=b l=a Cause=16
+             9002 Hangup c=PJSIP/2001-1 s=4 u=a l=a Cause=16"
+        ));
+        run.came_to();
+        let rows = run.rows();
+        assert_eq!(rows["b"].0.detail(Field::Bridged), Some("false"), "{word}");
+        assert_eq!(rows["a"].1.answered_at_ms, None, "{word}");
+    }
+}
+
+#[test]
+fn who_was_put_through_is_not_called_unheard() {
+    for name in ["queue_answered", "answered_caller_hangs_up", "originate_click_to_call", "parallel_ring_one_answers"] {
+        for (id, (call, _)) in Run::of(&Capture::read(name)).rows() {
+            assert_eq!(call.detail(Field::Bridged), None, "{name}: {id}");
+        }
+    }
 }
