@@ -236,6 +236,7 @@ impl Book {
     /// The channel hung up.
     pub(super) fn hang_up(&mut self, uniqueid: &str, cause: u16, now: Moment) {
         self.leave_bridge(uniqueid, now);
+        let is_own = self.extension_of(uniqueid).is_some();
         let Some(mut channel) = self.channels.remove(uniqueid) else { return };
         self.stones.bury(uniqueid, now.received_ms);
         let linkedid = channel.linkedid.clone();
@@ -245,6 +246,11 @@ impl Book {
         let outcome = outcome::of_leg(ending);
         call.canceled |= channel.canceled;
         let is_root = channel.is_root(uniqueid);
+        // An agent who was called first, and whose dial to the customer then came to nothing, not even to a channel.
+        let is_whole = !call.is_partly_known && !call.has_gap;
+        if is_root && is_own && channel.dialed && ending.up && !channel.spoke && is_whole {
+            call.facts.insert(Field::Bridged, UNHEARD.to_owned());
+        }
         let tally = call.tally_of(channel.local);
         tally.ended = Some(now);
         if channel.dialed {

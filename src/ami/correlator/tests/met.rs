@@ -4,7 +4,10 @@ use super::{
     replay::{Capture, Run},
     script::{ANSWERS, RINGS, list},
 };
-use crate::domain::{signal::Field, state::Live};
+use crate::domain::{
+    signal::Field,
+    state::{Live, Status},
+};
 
 /// A script that began in the middle of a call, or two lists that lagged: only the end of it is heard.
 #[test]
@@ -83,4 +86,24 @@ fn who_was_put_through_is_not_called_unheard() {
             assert_eq!(call.detail(Field::Bridged), None, "{name}: {id}");
         }
     }
+}
+
+/// An agent is called first; the trunk that should reach the customer is down, so that not even a channel is made.
+#[test]
+fn an_agent_alone_has_reached_nobody() {
+    let calls = |phone: &str| {
+        let mut run = Run::started();
+        run.hear(&format!(
+            "0 Newchannel c=PJSIP/{phone}-1 s=0 u=a l=a num=2001
+             1 DialBegin dc=PJSIP/{phone}-1 ds=0 du=a dl=a DialString={phone}
+             2000 Newstate c=PJSIP/{phone}-1 s=6 u=a l=a
+             2001 DialEnd dc=PJSIP/{phone}-1 ds=6 du=a dl=a DialStatus=ANSWER
+             5000 Hangup c=PJSIP/{phone}-1 s=6 u=a l=a Cause=20"
+        ));
+        run.came_to();
+        let (call, row) = &run.rows()["a"];
+        (row.status, call.detail(Field::Bridged).map(str::to_owned))
+    };
+    assert_eq!(calls("2001"), (Status::Completed, Some("false".to_owned())));
+    assert_eq!(calls("trunk"), (Status::Completed, None), "a customer who hears an announcement was reached");
 }
