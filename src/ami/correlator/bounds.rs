@@ -44,6 +44,7 @@ impl Tombstones {
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeptBack {
     messages: VecDeque<(Message, Heard)>,
+    bytes: usize,
     overflowed: bool,
 }
 
@@ -53,7 +54,8 @@ impl KeptBack {
         if self.overflowed {
             return;
         }
-        if self.messages.len() >= KEPT_BACK_MAX {
+        self.bytes = self.bytes.saturating_add(bytes_of(&message));
+        if self.messages.len() >= KEPT_BACK_MAX || self.bytes > KEPT_BACK_BYTES_MAX {
             self.messages = VecDeque::new();
             self.overflowed = true;
             return;
@@ -74,12 +76,29 @@ impl KeptBack {
     }
 }
 
+/// About what a message takes in memory.
+fn bytes_of(message: &Message) -> usize {
+    message.headers().map(|(key, value)| key.len() + value.len() + HEADER_BYTES).sum()
+}
+
 /// For how long an id that is over is remembered.
 const TOMBSTONE_MS: Millis = 10 * MINUTE;
 /// How many are remembered at most: 80 calls a second for ten minutes.
 const TOMBSTONES_MAX: usize = 50_000;
 /// Messages kept back while a channel list is awaited.
 const KEPT_BACK_MAX: usize = 100_000;
+/// Bytes they may take.
+const KEPT_BACK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a header takes beside its text, at most.
+const HEADER_BYTES: usize = 48;
+/// Longer ids, names and devices are ignored: Asterisk's own limit of a Uniqueid is 149, of a channel's name 80.
+pub(super) const TEXT_BYTES_MAX: usize = 200;
+
+/// A text of theirs that may be kept.
+pub(super) fn short(text: &str) -> Option<&str> {
+    (text.len() <= TEXT_BYTES_MAX).then_some(text)
+}
+
 /// Channels followed at once; a PBX with more is not one that Asterisk can be.
 pub(super) const CHANNELS_MAX: usize = 50_000;
 
@@ -107,6 +126,19 @@ mod tests {
         }
         assert_eq!(stones.prune(0), ["0"]);
         assert_eq!(stones.order.len(), TOMBSTONES_MAX);
+    }
+
+    #[test]
+    fn a_few_huge_messages_are_too_many_as_well() {
+        let mut kept = KeptBack::default();
+        let heard = Heard { received_ms: 0, at_ms: None };
+        let huge = Message::new(vec![("Event".to_owned(), "x".repeat(1024 * 1024))]);
+        for _ in 0..63 {
+            kept.push(huge.clone(), heard);
+        }
+        assert!(!kept.has_overflowed());
+        kept.push(huge, heard);
+        assert!(kept.has_overflowed() && kept.into_messages().0.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One channel, as far as it is known. A dialed one is a leg; two halves of a Local channel are a wire.
 
-use super::{name::ChannelName, outcome::DialWord, tell::Facts};
+use super::{bounds::short, name::ChannelName, outcome::DialWord, tell::Facts};
 use crate::{
     ami::Message,
     domain::{state::Live, time::Millis},
@@ -117,12 +117,12 @@ pub(super) const DEST: Headers = Headers {
 impl<'m> Sight<'m> {
     /// What a message says of a channel. None: it does not name it.
     pub(super) fn read(message: &'m Message, headers: &Headers) -> Option<Self> {
-        let uniqueid = message.value(headers.uniqueid).filter(|id| id.len() <= ID_BYTES_MAX)?;
-        let linkedid = message.value(headers.linkedid).filter(|id| id.len() <= ID_BYTES_MAX);
+        let uniqueid = message.value(headers.uniqueid).and_then(short)?;
+        let linkedid = message.value(headers.linkedid).and_then(short);
         Some(Self {
             uniqueid,
             linkedid,
-            name: message.value(headers.name).unwrap_or_default(),
+            name: message.value(headers.name).and_then(short).unwrap_or_default(),
             state: message.value(headers.state).and_then(|state| state.parse().ok()),
             number: message.value(headers.number),
             exten: message.value(headers.exten),
@@ -131,8 +131,6 @@ impl<'m> Sight<'m> {
     }
 }
 
-/// Asterisk's own limit of a Uniqueid is 149.
-const ID_BYTES_MAX: usize = 200;
 /// Channel states: being made, its caller waits for an answer, its phone rings, it speaks.
 pub(super) const DOWN: u8 = 0;
 /// See [`DOWN`].

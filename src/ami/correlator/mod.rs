@@ -31,7 +31,7 @@ use crate::domain::{
 };
 use board::Board;
 use book::Book;
-use bounds::KeptBack;
+use bounds::{KeptBack, short};
 use name::ChannelName;
 use std::collections::BTreeSet;
 use tell::Moment;
@@ -213,9 +213,11 @@ impl Correlator {
             Some("ExtensionStatus") => {
                 self.board.read_hint(message);
                 let hint = message.value("Hint").zip(message.value("Exten"));
-                if let Some((devices, extension)) = hint.filter(|_| self.book.hints.len() < board::EXTENSIONS_MAX) {
-                    for device in devices.split(['&', ',']).filter(|device| device.contains('/')) {
-                        self.book.hints.insert(device.to_owned(), extension.to_owned());
+                if let Some((devices, extension)) = hint.filter(|(_, extension)| short(extension).is_some()) {
+                    for device in devices.split(['&', ',']).filter(|device| device.contains('/')).filter_map(short) {
+                        if self.book.hints.len() < board::EXTENSIONS_MAX || self.book.hints.contains_key(device) {
+                            self.book.hints.insert(device.to_owned(), extension.to_owned());
+                        }
                     }
                 }
             }

@@ -3,6 +3,7 @@
 use super::{
     Gap, Known,
     book::Book,
+    bounds::short,
     conversation::{Bridge, Conversation},
     leg::{Channel, Sight, UP},
     name::{self, ChannelName},
@@ -108,11 +109,14 @@ impl Book {
 
     /// One channel of a list: known or not, it lives.
     fn take_listed(&mut self, listed: &snapshot::Channel, now: Moment) {
+        if short(&listed.uniqueid).is_none() {
+            return;
+        }
         let is_new = !self.channels.contains_key(&listed.uniqueid);
         let sight = Sight {
             uniqueid: &listed.uniqueid,
-            linkedid: Some(listed.linkedid.as_str()).filter(|linkedid| !linkedid.is_empty()),
-            name: &listed.name,
+            linkedid: short(&listed.linkedid).filter(|linkedid| !linkedid.is_empty()),
+            name: short(&listed.name).unwrap_or_default(),
             // What it says of itself counts only after it is known when it began.
             state: None,
             number: listed.caller.as_deref(),
@@ -188,8 +192,8 @@ impl Book {
         let mut bridges: BTreeMap<String, Bridge> = BTreeMap::new();
         for listed in &list.channels {
             let Some(channel) = self.channels.get_mut(&listed.uniqueid) else { continue };
-            channel.bridge.clone_from(&listed.bridge);
-            let Some(id) = &listed.bridge else { continue };
+            channel.bridge = listed.bridge.as_deref().and_then(short).map(str::to_owned);
+            let Some(id) = &channel.bridge else { continue };
             let before = self.bridges.get(id);
             let bridge = bridges.entry(id.clone()).or_default();
             let is_parked = listed.application.as_deref().is_some_and(|application| application.starts_with("Park"));

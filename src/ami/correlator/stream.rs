@@ -2,6 +2,7 @@
 
 use super::{
     book::Book,
+    bounds::short,
     conversation::{Bridge, HOLD_MS},
     leg::{DEST, OWN, Sight},
     name,
@@ -104,7 +105,7 @@ impl Book {
     }
 
     fn read_bridge(&mut self, message: &Message, enters: bool, now: Moment) {
-        let (uniqueid, bridge_id) = (self.see_own(message, now), message.value("BridgeUniqueid"));
+        let (uniqueid, bridge_id) = (self.see_own(message, now), message.value("BridgeUniqueid").and_then(short));
         let (Some(uniqueid), Some(bridge_id)) = (uniqueid, bridge_id) else { return };
         if !enters {
             self.leave_bridge(uniqueid, now);
@@ -267,7 +268,7 @@ impl Book {
 
     /// Only two of its reasons can be trusted; and where a `ChannelId` is in use it names the call that uses it.
     fn read_originate(&mut self, message: &Message, now: Moment) {
-        let Some(uniqueid) = message.value("Uniqueid") else { return };
+        let Some(uniqueid) = message.value("Uniqueid").and_then(short) else { return };
         let has_failed = message.get("Response").is_some_and(|response| response.eq_ignore_ascii_case("Failure"));
         let reason = message.value("Reason").unwrap_or_default();
         if let Some(channel) = self.channels.get(uniqueid) {

@@ -107,3 +107,23 @@ fn an_agent_alone_has_reached_nobody() {
     assert_eq!(calls("2001"), (Status::Completed, Some("false".to_owned())));
     assert_eq!(calls("trunk"), (Status::Completed, None), "a customer who hears an announcement was reached");
 }
+
+/// What is longer than Asterisk can make it is not kept.
+#[test]
+fn overlong_names_are_not_kept() {
+    let mut run = Run::started();
+    let long = "x".repeat(201);
+    run.hear(&format!(
+        "0 Newchannel c=PJSIP/{long}-1 s=4 u=a l=a num=2001
+         1 BridgeEnter c=PJSIP/{long}-1 s=6 u=a l=a b={long} n=1
+         2 Newchannel c=PJSIP/2002-2 s=4 u={long} l={long}
+         3 ExtensionStatus Exten=2002 Hint=PJSIP/{long} Status=0
+         4 OriginateResponse Response=Failure Uniqueid={long} Reason=0"
+    ));
+    let book = &run.correlator.book;
+    assert!(book.channels.keys().eq(["a"]) && book.channels["a"].name.is_empty());
+    assert!(book.bridges.is_empty() && book.hints.is_empty() && book.calls.len() == 1);
+    let devices: Vec<String> = (0..30_000).map(|n| format!("PJSIP/{n}")).collect();
+    run.hear(&format!("5 ExtensionStatus Exten=2002 Hint={} Status=0", devices.join("&")));
+    assert_eq!(run.correlator.book.hints.len(), 20_000);
+}
