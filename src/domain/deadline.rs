@@ -72,6 +72,11 @@ impl Limits {
             }
         };
         let alive = row.alive_ms.unwrap_or(row.created_at_ms);
+        // What is only pushed has its times from its own clock, which may be behind: it is not older than our row of it.
+        let (entered, alive) = match source {
+            Source::Asked => (entered, alive),
+            Source::Nobody => (entered.max(row.created_at_ms), alive.max(row.created_at_ms)),
+        };
         Some(entered.saturating_add(after).max(alive.saturating_add(SILENT_MS)))
     }
 
@@ -148,6 +153,17 @@ mod tests {
             answered_at_ms,
             ..Call::default().read()
         }
+    }
+
+    /// It was pushed by a PBX whose clock is a day behind.
+    #[test]
+    fn a_call_that_nobody_can_be_asked_about_is_not_older_than_its_row() {
+        let day = 24 * 60 * MINUTE;
+        let behind = Row { created_at_ms: day, ..row(Status::InProgress, 0) };
+        assert_eq!(LIMITS.give_up_at_ms(&behind, Source::Nobody), Some(day + LIMITS.timeout_answered_ms));
+        assert_eq!(LIMITS.give_up_at_ms(&behind, Source::Asked), Some(SECOND + LIMITS.give_up_answered_ms));
+        let brief = Limits { timeout_answered_ms: MINUTE, ..LIMITS };
+        assert_eq!(brief.give_up_at_ms(&behind, Source::Nobody), Some(day + SILENT_MS));
     }
 
     #[test]
