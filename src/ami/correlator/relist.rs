@@ -282,9 +282,17 @@ impl Book {
     /// A channel is gone, and nobody said how it ended.
     fn lose(&mut self, uniqueid: &str, now: Moment, weak: impl Fn(Millis, Millis) -> Weak) {
         let Some(channel) = self.channels.remove(uniqueid) else { return };
-        if let Some(bridge) = channel.bridge.as_ref().and_then(|id| self.bridges.get_mut(id)) {
+        if let Some((id, bridge)) = channel.bridge.as_ref().and_then(|id| Some((id, self.bridges.get_mut(id)?))) {
             bridge.members.remove(uniqueid);
             bridge.size = bridge.size.saturating_sub(1);
+            if bridge.members.is_empty() {
+                self.bridges.remove(id);
+            }
+        }
+        // A call of its own that an older one took over: no Hangup will come that forgets it.
+        let is_left = |call: &Conversation| call.over && call.channels.is_empty() && call.due_ms.is_none();
+        if !self.stones.holds(uniqueid) && self.calls.get(uniqueid).is_some_and(is_left) {
+            self.calls.remove(uniqueid);
         }
         let absent = Moment { witness: Witness::Absent, ..now };
         if channel.is_leg(uniqueid) && channel.told.is_some() {

@@ -183,3 +183,22 @@ fn what_began_after_the_question_is_not_missed() {
     }
     assert_eq!(run.correlator.live().len(), 2);
 }
+
+/// A call that was picked up by a third phone, and all of it lost: neither a bridge nor the taken-over call stays behind.
+#[test]
+fn what_lists_lack_leaves_nothing_behind() {
+    let mut run = ringing();
+    run.hear(
+        "2000 Newchannel c=PJSIP/2003-3 s=4 u=p l=p num=2003 ext=*8
+         2001 Newstate c=PJSIP/2003-3 s=6 u=p l=p
+         2003 BridgeEnter c=PJSIP/2003-3 s=6 u=p l=p b=x n=1 BridgeType=basic
+         2003 BridgeEnter c=PJSIP/2001-1 s=6 u=a l=a b=x n=2 BridgeType=basic
+         2005 NewConnectedLine c=PJSIP/2003-3 s=6 u=p l=a",
+    );
+    for at_ms in [30_000, 40_000] {
+        run.said.extend(run.correlator.audit(&list(at_ms, &[])));
+    }
+    run.came_to();
+    let book = &run.correlator.book;
+    assert!(book.channels.is_empty() && book.bridges.is_empty() && book.calls.is_empty(), "{book:?}");
+}
