@@ -299,6 +299,13 @@ impl Book {
 
     /// Tells the calls that ended and were held back for long enough.
     pub(super) fn settle(&mut self, now_ms: Millis) {
+        // None is held for longer: what is due later was held back before our clock was set back.
+        while self.held.last().is_some_and(|(due_ms, _)| *due_ms > now_ms.saturating_add(HOLD_MS)) {
+            let Some((due_ms, linkedid)) = self.held.pop_last() else { break };
+            if self.calls.get(&linkedid).is_some_and(|call| call.due_ms == Some(due_ms)) {
+                self.end(&linkedid);
+            }
+        }
         while let Some((due_ms, linkedid)) = self.held.pop_first() {
             if due_ms > now_ms {
                 self.held.insert((due_ms, linkedid));

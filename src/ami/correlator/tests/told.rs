@@ -168,6 +168,15 @@ fn an_ending_is_held_back_for_two_seconds() {
     assert!(!run.correlator.follows("a") && run.correlator.wake_at_ms().is_none());
 }
 
+/// Our clock is set back by an hour while an ending is held back: it is not told an hour late.
+#[test]
+fn an_ending_that_is_due_too_far_ahead_is_due() {
+    let mut run = heard(&[RINGS, ANSWERS, ENDS]);
+    let told = run.correlator.tick(START_MS + 9_003 - 3_600_000);
+    assert_eq!(told.iter().map(|signal| signal.at).collect::<Vec<_>>(), [Some(START_MS + 9_003)]);
+    assert!(run.correlator.wake_at_ms().is_none());
+}
+
 /// What a frozen PBX tells at once has no time: the end is then an estimate.
 #[test]
 fn without_a_time_the_end_is_estimated() {
