@@ -17,7 +17,7 @@ pub fn call(row: &CallRow, limits: &Limits, now_ms: Millis) -> Value {
         .status
         .parse::<Status>()
         .ok()
-        .filter(|_| row.merged_into.is_none())
+        .filter(|_| !row.is_replaced())
         .and_then(|status| limits.stuck(status, row.alive_ms.unwrap_or(row.created_at_ms), now_ms));
     let began = row.initiated_at_ms.unwrap_or(row.created_at_ms);
     let recording =

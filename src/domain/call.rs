@@ -82,6 +82,12 @@ pub struct Row {
     pub link: Option<Link>,
 }
 
+/// Whether another row tells what becomes of a call: it was merged into that one. A leg of the call it was merged into is
+/// none such: its own channel lives on there, and it ends by itself.
+pub const fn is_replaced(merged_into: Option<&str>, parent_id: Option<&str>) -> bool {
+    merged_into.is_some() && parent_id.is_none()
+}
+
 words! {
     /// What a signal did to a call.
     pub enum Step {

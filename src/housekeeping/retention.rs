@@ -11,7 +11,10 @@
 
 use crate::{
     clock::SharedClock,
-    domain::time::{HOUR, Millis},
+    domain::{
+        call::is_replaced,
+        time::{HOUR, Millis},
+    },
     store::{
         Db, StoreError, Tx,
         calls::{self, LegKey},
@@ -237,7 +240,7 @@ impl Old<'_> {
 }
 
 fn is_old(leg: &LegAge, before_ms: Millis) -> bool {
-    let is_over = leg.resolution.is_some() || leg.merged_into.is_some();
+    let is_over = leg.resolution.is_some() || is_replaced(leg.merged_into.as_deref(), leg.parent_id.as_deref());
     is_over && leg.last_signal_ms < before_ms && leg.ended_at_ms.is_none_or(|at| at < before_ms)
 }
 

@@ -39,7 +39,7 @@ impl Batch {
 impl Leg {
     /// Makes a live call due that is to be asked about; one that is due already stays so.
     pub(super) fn ask_now(&mut self, now: Millis) {
-        let live = !self.status().is_ended() && self.row.merged_into.is_none();
+        let live = !self.status().is_ended() && !self.row.is_replaced();
         if self.ask && live {
             self.row.due_at_ms = Some(self.row.due_at_ms.map_or(now, |due| due.min(now)));
         }

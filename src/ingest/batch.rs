@@ -346,7 +346,7 @@ impl Leg {
     /// When to look at it again: counted from when it entered its state; repeated and late signals do not move it.
     fn set_due(&mut self, rules: &Rules) {
         let status = self.status();
-        let live = !status.is_ended() && self.row.merged_into.is_none();
+        let live = !status.is_ended() && !self.row.is_replaced();
         let from = self.entered_ms.or(self.row.due_at_ms.is_none().then_some(self.row.last_signal_ms));
         match (live, from) {
             (false, _) => self.row.due_at_ms = None,

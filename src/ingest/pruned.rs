@@ -67,7 +67,7 @@ impl Leg {
 }
 
 fn is_long_over(row: &CallRow, received_ms: Millis) -> bool {
-    let over_ms = row.ended_at_ms.or(row.merged_into.is_some().then_some(row.last_signal_ms));
+    let over_ms = row.ended_at_ms.or(row.is_replaced().then_some(row.last_signal_ms));
     over_ms.is_some_and(|at| received_ms > at.saturating_add(MINUTE))
 }
 

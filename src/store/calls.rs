@@ -4,6 +4,7 @@ use super::{
     On, StoreError, Tx,
     sql::{columns, statements},
 };
+use crate::domain::call::is_replaced;
 use serde::Serialize;
 use sqlx::FromRow;
 
@@ -56,6 +57,13 @@ pub struct CallRow {
     pub effects: i64,
     /// Whether every delivery was verified.
     pub verified: bool,
+}
+
+impl CallRow {
+    /// Whether another row tells what becomes of it.
+    pub fn is_replaced(&self) -> bool {
+        is_replaced(self.merged_into.as_deref(), self.parent_id.as_deref())
+    }
 }
 
 /// The key of a leg across tenants.
@@ -192,13 +200,15 @@ macro_rules! filters {
             AND (CAST($7 AS TEXT) IS NULL OR extension = $7) AND (CAST($8 AS TEXT) IS NULL OR run_id = $8)
             AND (CAST($9 AS TEXT) IS NULL OR provider = $9) AND (CAST($10 AS TEXT) IS NULL OR account = $10)
             AND (CAST($11 AS TEXT) IS NULL OR \"from\" = $11) AND (CAST($12 AS TEXT) IS NULL OR \"to\" = $12)
-            AND (CAST($13 AS BOOLEAN) IS NULL OR (resolution IS NULL AND merged_into IS NULL) = CAST($13 AS BOOLEAN))
+            AND (CAST($13 AS BOOLEAN) IS NULL OR (resolution IS NULL
+                AND (merged_into IS NULL OR parent_id IS NOT NULL)) = CAST($13 AS BOOLEAN))
             AND (CAST($14 AS BIGINT) IS NULL OR created_at_ms >= $14)
             AND (CAST($15 AS BIGINT) IS NULL OR created_at_ms < $15)
-            AND (CAST($16 AS BIGINT) IS NULL OR (resolution IS NULL AND merged_into IS NULL
-                AND coalesce(alive_ms, created_at_ms)
+            AND (CAST($16 AS BIGINT) IS NULL OR (resolution IS NULL
+                AND (merged_into IS NULL OR parent_id IS NOT NULL) AND coalesce(alive_ms, created_at_ms)
                     <= CASE WHEN status IN ('initiated', 'ringing') THEN CAST($17 AS BIGINT) ELSE CAST($16 AS BIGINT) END))
-            AND (CAST($18 AS BIGINT) IS NULL OR resolution IS NOT NULL OR merged_into IS NOT NULL
+            AND (CAST($18 AS BIGINT) IS NULL OR resolution IS NOT NULL
+                OR (merged_into IS NOT NULL AND parent_id IS NULL)
                 OR coalesce(alive_ms, created_at_ms)
                     > CASE WHEN status IN ('initiated', 'ringing') THEN CAST($19 AS BIGINT) ELSE CAST($18 AS BIGINT) END)
             ORDER BY id DESC LIMIT $3"

@@ -25,6 +25,8 @@ pub struct LegAge {
     pub resolution: Option<String>,
     /// The call it became part of.
     pub merged_into: Option<String>,
+    /// The call it is a leg of.
+    pub parent_id: Option<String>,
     /// When it ended.
     pub ended_at_ms: Option<i64>,
     /// When its last signal was received.
@@ -135,7 +137,8 @@ macro_rules! next_legs {
     () => {
         "WITH k AS (SELECT DISTINCT tenant, provider_id, account FROM signal
              WHERE (tenant, provider_id, account) > ($1, $2, $3) ORDER BY tenant, provider_id, account LIMIT $4)
-         SELECT c.tenant, c.provider_id, c.account, c.resolution, c.merged_into, c.ended_at_ms, c.last_signal_ms FROM k "
+         SELECT c.tenant, c.provider_id, c.account, c.resolution, c.merged_into, c.parent_id, c.ended_at_ms,
+            c.last_signal_ms FROM k "
     };
 }
 
@@ -149,7 +152,7 @@ macro_rules! mark {
             $rows,
             "
              WHERE call.tenant = k.tenant AND call.provider_id = k.provider_id AND call.account = k.account
-                AND (call.resolution IS NOT NULL OR call.merged_into IS NOT NULL)
+                AND (call.resolution IS NOT NULL OR (call.merged_into IS NOT NULL AND call.parent_id IS NULL))
                 AND call.last_signal_ms < ",
             $before,
             " AND coalesce(call.ended_at_ms, call.last_signal_ms) < ",

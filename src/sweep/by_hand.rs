@@ -51,7 +51,7 @@ impl Sweeper {
     pub async fn check(&self, row: &CallRow, actor: String) -> Result<Checked, SweepError> {
         let before = ingest::registers(row)?.read();
         let nobody = |why: String| Ok(Checked { answer: None, why });
-        if let Some(into) = &row.merged_into {
+        if let Some(into) = row.merged_into.as_ref().filter(|_| row.is_replaced()) {
             return nobody(format!("It was merged into {into}, so nobody was asked: ask about that one."));
         }
         if let Some(resolution) = before.resolution.filter(|resolution| resolution.is_told()) {

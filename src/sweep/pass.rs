@@ -171,7 +171,7 @@ impl Pass {
     fn listed(&mut self, row: CallRow, signal: &Signal, counts: bool) -> Option<Act> {
         let before = self.read(&row)?;
         let is_live = row.due_at_ms.is_some();
-        let was_given_up = before.resolution.is_some_and(|r| !r.is_told()) && row.merged_into.is_none();
+        let was_given_up = before.resolution.is_some_and(|r| !r.is_told()) && !row.is_replaced();
         if !is_live && !was_given_up {
             return None;
         }

@@ -106,7 +106,7 @@ async fn hang_up(gateway: &Gateway, row: &CallRow) -> HangupView {
 }
 
 fn expect_live(row: &CallRow) -> Result<(), Problem> {
-    let ended = match (&row.resolution, &row.merged_into) {
+    let ended = match (&row.resolution, row.merged_into.as_ref().filter(|_| row.is_replaced())) {
         (Some(resolution), _) => format!("has ended: {} ({resolution})", row.status),
         (None, Some(into)) => format!("was merged into {into}: end that one"),
         (None, None) => return Ok(()),

@@ -119,7 +119,7 @@ impl CallView {
     /// What is shown of a stored call at `now_ms`.
     pub(super) fn new(row: CallRow, limits: &Limits, now_ms: Millis) -> Result<Self, Problem> {
         let status: Status = word(&row.status)?;
-        let is_live = row.resolution.is_none() && row.merged_into.is_none();
+        let is_live = row.resolution.is_none() && !row.is_replaced();
         let alive_ms = row.alive_ms.unwrap_or(row.created_at_ms);
         let begun_ms = row.initiated_at_ms.unwrap_or(row.created_at_ms);
         let duration_seconds = row.recording_seconds;

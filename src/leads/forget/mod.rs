@@ -250,7 +250,7 @@ impl Search<'_> {
         self.end(tx).await?;
         let fresh: Vec<&CallRow> =
             legs.iter().filter(|(key, _)| !self.seen.contains(key)).map(|(_, row)| row).collect();
-        let live = fresh.iter().filter(|row| row.resolution.is_none() && row.merged_into.is_none()).count();
+        let live = fresh.iter().filter(|row| row.resolution.is_none() && !row.is_replaced()).count();
         self.report.kept.calls += fresh.len() as u64;
         self.report.kept.live_calls += live as u64;
         self.report.erased.add(&erased);
