@@ -1,7 +1,8 @@
 //! What was heard and is not durable yet: bounded, in the order in which it was heard.
 //!
 //! While the database is away it grows. When it is full, what comes is dropped and counted: the stream has a hole then,
-//! which the next channel list closes, once what waited is written.
+//! which the next channel list closes, once what waited is written. What a list says has a room of its own: it is one for
+//! each channel, and a hole for want of room would only ask for the next list.
 
 use crate::{domain::time::Millis, ingest::Submission};
 use std::collections::VecDeque;
@@ -9,7 +10,9 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct Buffer {
     waiting: VecDeque<Submission>,
-    bytes: usize,
+    /// Of these: messages, and what lists and the time say.
+    told: Fill,
+    listed: Fill,
     /// The moment of what is being written, if something is.
     writing_ms: Option<Millis>,
     /// Since when there is a hole.
@@ -17,19 +20,44 @@ pub(super) struct Buffer {
     max: usize,
 }
 
+/// How much of a room is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fill {
+    count: usize,
+    bytes: usize,
+}
+
 impl Buffer {
-    pub(super) const fn new(max: usize) -> Self {
-        Self { waiting: VecDeque::new(), bytes: 0, writing_ms: None, hole_ms: None, max }
+    pub(super) fn new(max: usize) -> Self {
+        let (waiting, told, listed) = Default::default();
+        Self { waiting, told, listed, writing_ms: None, hole_ms: None, max }
+    }
+
+    fn fill(&mut self, of: &Submission) -> &mut Fill {
+        if of.delivery.is_some() { &mut self.told } else { &mut self.listed }
+    }
+
+    fn add(&mut self, one: &Submission) {
+        let fill = self.fill(one);
+        fill.count = fill.count.saturating_add(1);
+        fill.bytes = fill.bytes.saturating_add(size(one));
+    }
+
+    fn has_room(&self, one: &Submission) -> bool {
+        let bytes = size(one);
+        match one.delivery {
+            Some(_) => self.told.count < self.max && self.told.bytes.saturating_add(bytes) <= BYTES_MAX,
+            None => self.listed.bytes.saturating_add(bytes) <= LISTED_BYTES_MAX,
+        }
     }
 
     /// Keeps it. `false`: there was no room, and there is none until what waits is written.
     pub(super) fn push(&mut self, submission: Submission, now_ms: Millis) -> bool {
-        let bytes = size(&submission);
-        if self.hole_ms.is_some() || self.waiting.len() >= self.max || self.bytes.saturating_add(bytes) > BYTES_MAX {
+        if self.hole_ms.is_some() || !self.has_room(&submission) {
             self.hole_ms.get_or_insert(now_ms);
             return false;
         }
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.add(&submission);
         self.waiting.push_back(submission);
         true
     }
@@ -41,7 +69,11 @@ impl Buffer {
         }
         let first_ms = self.waiting.front().map(heard_ms)?;
         let batch: Vec<_> = self.waiting.drain(..self.waiting.len().min(BATCH_MAX)).collect();
-        self.bytes = batch.iter().fold(self.bytes, |bytes, one| bytes.saturating_sub(size(one)));
+        for one in &batch {
+            let fill = self.fill(one);
+            fill.count = fill.count.saturating_sub(1);
+            fill.bytes = fill.bytes.saturating_sub(size(one));
+        }
         self.writing_ms = Some(first_ms);
         Some(batch)
     }
@@ -50,7 +82,7 @@ impl Buffer {
     pub(super) fn written(&mut self, left: Vec<Submission>) {
         self.writing_ms = None;
         for one in left.into_iter().rev() {
-            self.bytes = self.bytes.saturating_add(size(&one));
+            self.add(&one);
             self.waiting.push_front(one);
         }
     }
@@ -103,6 +135,8 @@ fn size(submission: &Submission) -> usize {
 pub(super) const WAITING_MAX: usize = 20_000;
 /// And what it may take in memory.
 const BYTES_MAX: usize = 64 << 20;
+/// What lists say may take so much: three signals of each of as many channels as are listened to.
+const LISTED_BYTES_MAX: usize = 160 << 20;
 const SIGNAL_BYTES: usize = 1_000;
 /// What is submitted at once: as much as one transaction takes.
 const BATCH_MAX: usize = crate::ingest::AT_ONCE_MAX;
@@ -145,14 +179,28 @@ mod tests {
         assert_eq!(ids(&buffer.take().unwrap()), ["b", "c"]);
         buffer.written(Vec::new());
         assert!(buffer.is_empty() && buffer.durable_to_ms().is_none());
-        assert_eq!(buffer.bytes, 0);
+        assert_eq!((buffer.told, buffer.listed), (Fill::default(), Fill::default()));
+    }
+
+    #[test]
+    fn what_a_long_list_says_makes_no_hole() {
+        let mut buffer = Buffer::new(2);
+        for n in 0..150_000 {
+            assert!(buffer.push(heard("a", n), n), "{n}");
+        }
+        while buffer.push(heard("a", 1), 1) {}
+        assert_eq!(buffer.hole_ms(), Some(1), "it has an end all the same");
     }
 
     #[test]
     fn when_it_is_full_there_is_a_hole_from_there_on() {
+        let told = |id: &str, received_ms| {
+            let delivery = Some(crate::store::deliveries::DeliveryRow::default());
+            Submission { delivery, ..heard(id, received_ms) }
+        };
         let mut buffer = Buffer::new(2);
-        assert!(buffer.push(heard("a", 1), 1) && buffer.push(heard("b", 2), 2));
-        assert!(!buffer.push(heard("c", 3), 3));
+        assert!(buffer.push(told("a", 1), 1) && buffer.push(told("b", 2), 2));
+        assert!(!buffer.push(told("c", 3), 3));
         buffer.take().unwrap();
         buffer.written(Vec::new());
         assert!(!buffer.push(heard("d", 4), 4), "what follows a hole is of no use");
