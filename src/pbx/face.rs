@@ -34,6 +34,10 @@ impl Face {
         self.row().state == State::Connected.as_str()
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        self.row().state == State::Refused.as_str()
+    }
+
     pub(super) fn here(&self, of: &Key) -> Here {
         Here { account: of.account.clone(), questions: self.questions.clone() }
     }

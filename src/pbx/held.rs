@@ -7,7 +7,7 @@ use super::{
     face::Face,
     heard::{self, Key, Users},
     keeping::Kept,
-    line::Line,
+    line::{Line, LineFigures},
     stored::{load_known, rules, submit},
     truth::{Listed, Question},
     wanted::Account,
@@ -91,10 +91,16 @@ enum Over {
 }
 
 impl Held {
-    pub(super) fn new(shared: Arc<Shared>, key: Key, account: Account, row: PbxRow, face: Arc<Face>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        key: Key,
+        account: Account,
+        row: PbxRow,
+        face: Arc<Face>,
+        fence: Sleep,
+    ) -> Self {
         let correlator = Correlator::new(rules(&shared, &key));
-        let now_ms = shared.clock.now_ms();
-        let fence = Box::pin(sleep(shared.pace.trusted()));
+        let (now_ms, fence) = (shared.clock.now_ms(), Box::pin(fence));
         let renew_at = Box::pin(sleep(shared.pace.renew));
         let buffer = Buffer::new(shared.pace.waiting_max);
         let heard_ms = row.heard_ms;
@@ -150,7 +156,10 @@ impl Held {
                         () = sleep(AGAIN) => {}
                     }
                 }
-                Over::Stopped => break,
+                Over::Stopped => {
+                    self.close();
+                    break;
+                }
                 Over::Lost => return,
             }
         }
@@ -161,7 +170,24 @@ impl Held {
     /// What of its calls lives, as it was stored. Tries until it can be read. `None`: stopped, or the lease is over.
     async fn load(&mut self, stop: &CancellationToken) -> Option<Vec<Known>> {
         loop {
-            match load_known(&self.shared, &self.key).await {
+            let (shared, key) = (self.shared.clone(), self.key.clone());
+            let mut loading = Box::pin(async move { load_known(&shared, &key).await });
+            let loaded = loop {
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = &mut self.fence => return None,
+                    loaded = &mut loading => break loaded,
+                    kept = joined(&mut self.renewing) => {
+                        self.renewing = None;
+                        if !self.kept(kept) {
+                            return None;
+                        }
+                    }
+                    // Many calls take long to read.
+                    () = &mut self.renew_at, if self.renewing.is_none() => self.renew(LineFigures::default()),
+                }
+            };
+            match loaded {
                 Ok(known) => return Some(known),
                 Err(error) => {
                     let account = &self.key.account;
@@ -193,7 +219,7 @@ impl Held {
                         return Over::Lost;
                     }
                 }
-                () = &mut self.renew_at, if self.renewing.is_none() => self.renew(line),
+                () = &mut self.renew_at, if self.renewing.is_none() => self.renew(line.far.figures()),
                 written = joined(&mut self.writing) => self.written(written),
                 told = line.told.recv() => match told {
                     Some(told) => self.hear(told),
@@ -216,7 +242,8 @@ impl Held {
             let signals = self.correlator.tick(now_ms);
             self.keep(signals, now_ms);
         }
-        if self.audit_ms.is_some_and(|at| at <= now_ms) {
+        // One that is further ahead than any can be was set before the clock was set back.
+        if self.audit_ms.is_some_and(|at| at <= now_ms || at > now_ms.saturating_add(AUDIT_EVERY_MS)) {
             self.audit_ms = Some(now_ms.saturating_add(AUDIT_EVERY_MS));
             match self.correlator.needs_resync() {
                 // It had to leave something out: a new connect and its list make it whole.
@@ -310,6 +337,12 @@ impl Held {
             None => self.users.0 = None,
         }
         self.buffer.written(left);
+    }
+
+    /// Endings that are held back are told: nobody will know of them later.
+    fn close(&mut self) {
+        let signals = self.correlator.close();
+        self.keep(signals, self.shared.clock.now_ms());
     }
 
     /// Writes what waits before the PBX is let go, for a while.

@@ -8,7 +8,7 @@ use super::{
     Shared, State,
     heard::Key,
     held::{Held, joined},
-    line::{Line, LineFigures},
+    line::LineFigures,
 };
 use crate::{
     domain::{
@@ -43,9 +43,9 @@ type Telling = (&'static str, String);
 
 impl Held {
     /// Renews the lease and writes what is known of the PBX, in the background.
-    pub(super) fn renew(&mut self, line: &Line) {
+    pub(super) fn renew(&mut self, figures: LineFigures) {
         self.renew_at = Box::pin(sleep(self.shared.pace.renew));
-        self.describe(line.far.figures());
+        self.describe(figures);
         let (alarm, telling) = self.alarm(self.shared.clock.now_ms());
         let row = PbxRow { alarm: alarm.clone(), ..self.row.clone() };
         let devices = std::mem::take(&mut self.devices);

@@ -199,24 +199,41 @@ impl Pbxs {
     /// Holds PBXs until cancelled; then lets them go.
     pub async fn run(self, stop: CancellationToken) {
         let mut look_at = Box::pin(tokio::time::sleep(Duration::ZERO));
+        // Beside the looks: what takers write may take as long as the database does.
+        let takers = tokio::spawn(self.clone().tick_takers(stop.clone()));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = &mut look_at => {
                     look_at = Box::pin(tokio::time::sleep(self.0.pace.look));
-                    if let Err(error) = self.tick().await {
+                    if let Err(error) = self.look().await {
                         let seconds = self.0.pace.look.as_secs_f64();
                         tracing::warn!("failed to {error} to see which PBXs there are; it is looked again in {seconds} s");
                     }
                 }
-                () = tokio::time::sleep(self.0.pace.beat) => self.0.takers.tick(&self.0).await,
             }
+        }
+        if takers.await.is_err() {
+            tracing::error!("what keeps PBXs that push broke; their leases end by themselves");
         }
         self.stop().await;
     }
 
-    /// Looks which PBXs there are, lets go those that are none or are set otherwise now, and takes those that nobody has.
+    async fn tick_takers(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(self.0.pace.beat)).await.is_some() {
+            Takers::tick(&self.0).await;
+        }
+    }
+
+    /// One round of all that is done now and then.
     pub async fn tick(&self) -> Result<(), StoreError> {
+        self.look().await?;
+        Takers::tick(&self.0).await;
+        Ok(())
+    }
+
+    /// Looks which PBXs there are, lets go those that are none or are set otherwise now, and takes those that nobody has.
+    async fn look(&self) -> Result<(), StoreError> {
         let wanted = wanted(&self.0).await?;
         let mut tasks = self.0.tasks.lock().await;
         for (key, task) in tasks.iter() {
@@ -237,7 +254,6 @@ impl Pbxs {
             }
         }
         drop(tasks);
-        self.0.takers.tick(&self.0).await;
         self.show();
         Ok(())
     }
@@ -252,10 +268,12 @@ impl Pbxs {
             }
         }
         self.faces().clear();
-        self.0.takers.stop(&self.0).await;
+        Takers::stop(&self.0).await;
     }
 
     async fn claim(&self, key: &Key, fingerprint: [u8; 32], account: Account) -> Result<Option<Task>, StoreError> {
+        // Counted from before the question.
+        let fence = tokio::time::sleep(self.0.pace.trusted());
         let Some(row) = claim(&self.0, key, State::Connecting).await? else { return Ok(None) };
         let Target { host, port, .. } = &account.target;
         tracing::info!(tenant = key.tenant, account = key.account, host, port, "this process listens to the PBX");
@@ -263,7 +281,7 @@ impl Pbxs {
         let face = Arc::new(Face::new(row.clone(), questions));
         self.faces().insert(key.clone(), face.clone());
         let stop = CancellationToken::new();
-        let held = Held::new(self.0.clone(), key.clone(), account, row, face);
+        let held = Held::new(self.0.clone(), key.clone(), account, row, face, fence);
         let running = tokio::spawn(held.run(asked, stop.clone()));
         Ok(Some(Task { fingerprint, stop, running }))
     }
@@ -296,11 +314,12 @@ impl Pbxs {
         figures.show(count(State::Connected), lag_ms.unwrap_or(0), channels.sum());
     }
 
-    /// Whether somebody should be connected to it.
-    async fn is_to_be_listened_to(&self, key: &Key) -> Result<bool, Unavailable> {
+    /// Whether somebody can be connected to it, where somebody should be: `None` for one that only pushes.
+    async fn is_to_be_listened_to(&self, key: &Key) -> Result<Option<bool>, Unavailable> {
         let account = self.0.directory.account(&key.account).await?;
         let account = account.filter(|account| account.tenant == key.tenant && account.provider == PROVIDER);
-        Ok(account.is_some_and(|account| target(&account, None).is_some()))
+        let account = account.filter(|account| account.api_base.is_some());
+        Ok(account.map(|account| target(&account, None).is_some()))
     }
 
     fn face(&self, key: &Key) -> Option<Arc<Face>> {

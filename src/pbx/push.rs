@@ -8,7 +8,6 @@ use super::{
     Pbxs, Shared, State, claim,
     heard::{self, Key, Users},
     stored::{load_known, rules, submit},
-    wanted::target,
 };
 use crate::{
     ami::{
@@ -17,7 +16,7 @@ use crate::{
     },
     domain::{
         signal::believable,
-        time::{MINUTE, Millis},
+        time::{MINUTE, Millis, SECOND},
     },
     store::{
         StoreError,
@@ -33,7 +32,8 @@ use std::{
     sync::Arc,
 };
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinSet,
     time::{Sleep, sleep},
 };
 
@@ -110,7 +110,8 @@ impl Pbxs {
         let known = known.map_err(|error| PushError::Unavailable(error.to_string()))?;
         let known = known.filter(|known| known.tenant == tenant && known.provider == PROVIDER);
         let known = known.ok_or_else(|| PushError::Unknown(account.to_owned()))?;
-        if target(&known, None).is_some() {
+        // Also one whose secret cannot be opened now.
+        if known.api_base.is_some() {
             return Err(PushError::Connected(account.to_owned()));
         }
         let key = Key { tenant: tenant.to_owned(), account: account.to_owned() };
@@ -196,14 +197,30 @@ impl Taker {
     /// Tells the endings whose time has come. What cannot be written now is told at the next beat.
     async fn tick(&mut self, shared: &Shared, key: &Key) {
         let now_ms = shared.clock.now_ms();
-        if self.correlator.wake_at_ms().is_none_or(|at| at > now_ms) {
-            return;
-        }
+        // A time further ahead than any can be was set before the clock was set back.
+        let is_due = |at: Millis| at <= now_ms || at > now_ms.saturating_add(AHEAD_MS);
+        let Some(at) = self.correlator.wake_at_ms().filter(|at| is_due(*at)) else { return };
         let before = self.correlator.clone();
-        let submissions = self.correlator.tick(now_ms).into_iter().map(|signal| key.submission(signal)).collect();
+        let submissions =
+            self.correlator.tick(at.max(now_ms)).into_iter().map(|signal| key.submission(signal)).collect();
         if !submit(shared, key, submissions, &self.users, self.region.as_deref()).await.is_empty() {
             self.correlator = before;
         }
+    }
+
+    /// Lets the PBX go. Endings that are held back are told, because nobody will know of them later.
+    async fn let_go(mut self, shared: &Shared, key: &Key) {
+        let submissions = self.correlator.close().into_iter().map(|signal| key.submission(signal)).collect();
+        let left = submit(shared, key, submissions, &self.users, self.region.as_deref()).await;
+        if !left.is_empty() {
+            let lost = left.len();
+            tracing::warn!(
+                account = key.account,
+                lost,
+                "endings could not be written when a PBX that pushes was let go"
+            );
+        }
+        release(shared, &self.row).await;
     }
 
     /// Keeps the lease, and reads again whose the extensions are. `false`: another process has it.
@@ -240,44 +257,69 @@ impl Takers {
         self.slots().iter().filter(|(_, slot)| slot.try_lock().map_or(true, |slot| slot.is_some())).count()
     }
 
-    /// What is due: endings that are told later, leases, and letting go those that push no more.
-    pub(super) async fn tick(&self, shared: &Shared) {
-        for (key, slot) in self.slots() {
+    /// What is due: endings that are told later, leases, and letting go those that push no more. None waits for another.
+    pub(super) async fn tick(shared: &Arc<Shared>) {
+        let mut ticking = JoinSet::new();
+        for (key, slot) in shared.takers.slots() {
             // One that is taking a push is ticked at the next beat.
-            let Ok(mut slot) = slot.try_lock() else { continue };
-            let Some(taker) = slot.as_mut() else { continue };
-            taker.tick(shared, &key).await;
-            let idle_ms = shared.clock.now_ms().saturating_sub(taker.pushed_ms);
-            if idle_ms >= IDLE_MS && taker.correlator.live().is_empty() {
-                release(shared, &taker.row).await;
-                // Its place stays: somebody may wait for it at this moment.
-                *slot = None;
-                continue;
-            }
-            if !is_over(&mut taker.renew_at).await {
-                continue;
-            }
-            match taker.renew(shared).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::warn!(account = key.account, "another process takes what the PBX pushes now");
-                    *slot = None;
-                }
-                Err(error) => {
-                    tracing::warn!(account = key.account, "failed to {error} to keep taking what a PBX pushes");
-                    taker.renew_at = Box::pin(sleep(shared.pace.again));
-                }
+            let Ok(slot) = slot.try_lock_owned() else { continue };
+            if slot.is_some() {
+                let shared = shared.clone();
+                ticking.spawn(async move { tick(&shared, &key, slot).await });
             }
         }
+        while ticking.join_next().await.is_some() {}
+        shared.takers.forget_empty();
+    }
+
+    /// Forgets the places that nobody has and nobody waits for.
+    fn forget_empty(&self) {
+        let mut takers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_empty = |slot: &Arc<Mutex<Option<Taker>>>| slot.try_lock().is_ok_and(|slot| slot.is_none());
+        // Whoever waits for one has it too, and gets it only under this lock.
+        takers.retain(|_, slot| Arc::strong_count(slot) > 1 || !is_empty(slot));
     }
 
     /// Lets all go.
-    pub(super) async fn stop(&self, shared: &Shared) {
-        for (_, slot) in self.slots() {
-            if let Some(taker) = slot.lock().await.take() {
-                release(shared, &taker.row).await;
+    pub(super) async fn stop(shared: &Arc<Shared>) {
+        let mut stopping = JoinSet::new();
+        for (key, slot) in shared.takers.slots() {
+            let shared = shared.clone();
+            stopping.spawn(async move {
+                if let Some(taker) = slot.lock().await.take() {
+                    taker.let_go(&shared, &key).await;
+                }
+            });
+        }
+        while stopping.join_next().await.is_some() {}
+    }
+}
+
+/// What is due of one.
+async fn tick(shared: &Shared, key: &Key, mut slot: OwnedMutexGuard<Option<Taker>>) {
+    let Some(taker) = slot.as_mut() else { return };
+    if is_over(&mut taker.renew_at).await {
+        match taker.renew(shared).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(account = key.account, "another process takes what the PBX pushes now");
+                *slot = None;
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(account = key.account, "failed to {error} to keep taking what a PBX pushes");
+                taker.renew_at = Box::pin(sleep(shared.pace.again));
             }
         }
+    }
+    taker.tick(shared, key).await;
+    let idle_ms = shared.clock.now_ms().saturating_sub(taker.pushed_ms);
+    // What lives is in the rows: whoever takes the next push, here or elsewhere, goes on with them. So does a new correlator
+    // where this one has no room: it knows nothing of calls that were given up meanwhile.
+    if (idle_ms >= IDLE_MS || taker.correlator.needs_resync())
+        && let Some(taker) = slot.take()
+    {
+        taker.let_go(shared, key).await;
     }
 }
 
@@ -343,10 +385,12 @@ async fn is_over(at: &mut Pin<Box<Sleep>>) -> bool {
 
 /// Messages of one push.
 pub const PUSHED_AT_ONCE_MAX: usize = 1_000;
+/// Endings are held back for less long.
+const AHEAD_MS: Millis = 10 * SECOND;
 /// PBXs whose pushes one process takes.
 const TAKERS_MAX: usize = 1_000;
 const FULL: &str = "this process takes the pushes of as many PBXs as it can";
 /// Messages that are known again: some minutes of a busy PBX.
 const RECENT_MAX: usize = 20_000;
-/// A PBX without calls that pushed nothing for so long is let go.
+/// A PBX that pushed nothing for so long is let go.
 const IDLE_MS: Millis = 15 * MINUTE;

@@ -127,6 +127,7 @@ impl Pbxs {
         if let Some(face) = self.face(&of) {
             return match face.is_connected() {
                 true => Ok(Standing::Here(Arc::new(face.here(&of)))),
+                false if face.is_refused() => Err(locked(&of.account, "it refuses our login")),
                 false => Err(away(&of.account, "there is no connection to it now")),
             };
         }
@@ -138,8 +139,9 @@ impl Pbxs {
             return Ok(Standing::Elsewhere);
         }
         match self.is_to_be_listened_to(&of).await {
-            Ok(true) => Err(away(&of.account, "nobody is connected to it now")),
-            Ok(false) => Ok(Standing::Nowhere),
+            Ok(Some(true)) => Err(away(&of.account, "nobody is connected to it now")),
+            Ok(Some(false)) => Err(locked(&of.account, "none of its secrets can be opened: `onhook accounts rotate`")),
+            Ok(None) => Ok(Standing::Nowhere),
             Err(error) => Err(away(&of.account, &format!("failed to {error}"))),
         }
     }
@@ -148,6 +150,11 @@ impl Pbxs {
 /// Nobody can say what the PBX knows.
 pub(super) fn away(account: &str, why: &str) -> Trouble {
     Trouble { kind: TroubleKind::Unreachable, detail: format!("ask the PBX {account}: {why}") }
+}
+
+/// Somebody has to mend something before anybody can ask: waiting does not help.
+fn locked(account: &str, why: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Refused, detail: format!("ask the PBX {account}: {why}") }
 }
 
 /// An answer about one call may come from a list so old: whoever asks about many at once asks for one list.

@@ -7,9 +7,15 @@ use crate::support::{database::TestDatabase, gateway::START_MS};
 use onhook::{
     ami::client::DownKind,
     clock::ManualClock,
-    domain::time::{HOUR, MINUTE, SECOND},
+    domain::{
+        id::Leg,
+        signal::{Claim, Field, Signal, Witness},
+        state::Live,
+        time::{HOUR, MINUTE, SECOND},
+    },
+    ingest::Submission,
     pbx::Pace,
-    store::{deliveries, extensions},
+    store::{calls, deliveries, extensions},
 };
 
 on_both_nodes! {
@@ -21,6 +27,9 @@ on_both_nodes! {
     another_process_ends_what_ended_meanwhile,
     a_restart_of_the_pbx,
     channel_lists_are_asked_for_now_and_then,
+    lists_go_on_when_the_clock_was_set_back,
+    an_ending_that_is_held_back_is_told_when_we_stop,
+    a_leg_that_lives_on_in_another_call_is_ended_after_a_restart,
 }
 
 async fn a_call_is_written_as_it_happens(_at: TestDatabase, a: Node) {
@@ -211,4 +220,53 @@ async fn what_cannot_be_kept_is_learned_from_the_next_channel_list() {
     })
     .await;
     until("it is counted", async || a.row().await.dropped > 0 && a.row().await.gaps == 1).await;
+}
+
+async fn lists_go_on_when_the_clock_was_set_back(_at: TestDatabase, a: Node) {
+    let line = a.hear(Vec::new()).await;
+    a.clock.set(START_MS - HOUR);
+    until("one is asked for", async || line.lists() == 1).await;
+}
+
+async fn an_ending_that_is_held_back_is_told_when_we_stop(_at: TestDatabase, mut a: Node) {
+    a.start();
+    let line = a.line(0).await;
+    line.up(&a.clock, None).await;
+    line.listed(&a.clock, Vec::new()).await;
+    line.say(&a.clock, rings()).await;
+    line.say(&a.clock, is_answered()).await;
+    a.until_status(CALL, "in-progress").await;
+    a.clock.advance(20 * SECOND);
+    line.say(&a.clock, hangs_up()).await;
+    a.until_status(LEG, "completed").await;
+    let db = a.db.clone();
+    a.stop().await;
+    let call = calls::find(&db, TENANT, CALL, None).await.unwrap().remove(0);
+    assert_eq!((call.status.as_str(), call.resolution.as_deref()), ("completed", Some("callback")));
+    assert_eq!((call.ended_at_ms, call.talk_seconds), (Some(START_MS + 20 * SECOND), Some(20)));
+}
+
+/// 2003 picks up for 2002: its channel, which began a call of its own, is a leg of the older one from then on.
+async fn a_leg_that_lives_on_in_another_call_is_ended_after_a_restart(_at: TestDatabase, a: Node) {
+    let own = "1700000000.9";
+    let signal = |details: &[(Field, &str)], received_ms| Signal {
+        leg: Leg { provider_id: own.into(), account: PBX.into() },
+        witness: Witness::Callback,
+        claim: Claim::Live(Live::Answered),
+        at: Some(received_ms),
+        sequence: None,
+        details: details.iter().map(|(field, text)| (*field, (*text).to_owned())).collect(),
+        link: None,
+        received_ms,
+    };
+    let adopted = signal(&[(Field::ParentId, CALL), (Field::MergedInto, CALL)], START_MS);
+    let (tenant, provider) = (TENANT.to_owned(), "asterisk");
+    let one = Submission { tenant, provider, delivery: None, signals: vec![adopted], ask: Vec::new(), decision: None };
+    a.ingest.submit(one).await.unwrap();
+    let leg = a.call(own).await;
+    assert!(leg.due_at_ms.is_some(), "it lives, so it is looked at");
+    a.clock.advance(MINUTE);
+    let _line = a.hear(Vec::new()).await;
+    let leg = a.until_status(own, "completed").await;
+    assert_eq!((leg.resolution.as_deref(), leg.due_at_ms), (Some("reconciled"), None));
 }

@@ -1,8 +1,9 @@
 //! One process listens to a PBX, and another takes it over.
 
-use super::scene::{Node, PBX, TENANT, expire, on_both_nodes, until};
+use super::scene::{LOCKED, Node, PBX, TENANT, expire, on_both_nodes, until};
 use crate::support::database::TestDatabase;
 use onhook::{
+    ami::client::DownKind,
     provider::{Standing, Switchboard, TroubleKind},
     store::pbx::{self, Claim, PbxSettingRow},
 };
@@ -93,8 +94,14 @@ async fn the_sweeper_is_told_where_a_pbx_is_asked(at: TestDatabase, a: Node) {
     assert_eq!(trouble.kind, TroubleKind::Unreachable, "nobody is connected");
     assert!(matches!(a.pbxs.standing(TENANT, "pbx2").await, Ok(Standing::Nowhere)), "it only pushes");
     assert!(matches!(a.pbxs.standing("other", PBX).await, Ok(Standing::Nowhere)), "it is none of theirs");
+    let locked = a.pbxs.standing(TENANT, LOCKED).await.unwrap_err();
+    assert_eq!(locked.kind, TroubleKind::Refused, "its secret is to be mended: no call is given up");
     let line = a.listen().await;
     assert!(a.pbxs.standing(TENANT, PBX).await.is_err(), "not connected yet");
+    line.down(DownKind::Refused, None).await;
+    a.until_state("refused").await;
+    let refused = a.pbxs.standing(TENANT, PBX).await.unwrap_err();
+    assert_eq!(refused.kind, TroubleKind::Refused, "{refused}");
     line.up(&a.clock, None).await;
     line.listed(&a.clock, Vec::new()).await;
     a.until_state("connected").await;

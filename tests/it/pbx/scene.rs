@@ -39,9 +39,10 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub const TENANT: &str = "default";
-/// A PBX with an address, and one that only pushes.
+/// A PBX with an address, one that only pushes, and one whose secret cannot be opened.
 pub const PBX: &str = "pbx1";
 pub const PUSHES: &str = "pbx2";
+pub const LOCKED: &str = "pbx3";
 /// The caller's channel, which names the call, and the one it dials.
 pub const CALL: &str = "1700000000.1";
 pub const LEG: &str = "1700000000.2";
@@ -145,7 +146,9 @@ impl Node {
         let (ingest, writer) = Ingest::new(parts);
         tokio::spawn(writer.run());
         let sealer = Sealer::from_base64(&format!("{}=", "A".repeat(43)).into()).unwrap();
-        let accounts = vec![account(PBX, Some("ami://pbx.example.com:5038")), account(PUSHES, None)];
+        let address = Some("ami://pbx.example.com:5038");
+        let locked = Account { api_keys: Vec::new(), ..account(LOCKED, address) };
+        let accounts = vec![account(PBX, address), account(PUSHES, None), locked];
         let overlays = Overlays { accounts, key: None };
         let directory = Arc::new(Directory::new(db.clone(), clock.shared(), sealer, overlays));
         let lines = Lines::default();
