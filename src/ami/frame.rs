@@ -149,10 +149,11 @@ const fn within_limits(line_bytes: usize, message_bytes: usize, headers: usize) 
     Ok(())
 }
 
-/// Bytes that are no UTF-8 (a trunk's caller name in Latin-1) become U+FFFD. Colons and line ends are never part of such a
-/// sequence, so a bad value spoils no other.
+/// Bytes that are no UTF-8 (a trunk's caller name in Latin-1) become U+FFFD, and so does NUL, which PostgreSQL takes in no
+/// text. Colons and line ends are never part of such a sequence, so a bad value spoils no other.
 fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    if memchr::memchr(0, bytes).is_some() { text.replace('\0', "\u{FFFD}") } else { text }
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {

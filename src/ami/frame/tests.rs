@@ -122,13 +122,15 @@ fn after_banner(rest: &[u8]) -> Parsed {
 
 #[test]
 fn bare_line_feeds_stray_empty_lines_and_odd_bytes_are_harmless() {
-    let (frames, error) =
-        after_banner(b"\r\n\nEvent: A\nName: caf\xe9: x\n\n\r\n--END COMMAND--\r\n\r\nEvent: B\r\n\r\n\r\nEvent: half");
+    let (frames, error) = after_banner(
+        b"\r\n\nEvent: A\nName: caf\xe9: x\nNul: a\0b\n\n\r\n--END COMMAND--\r\n\r\nEvent: B\r\n\r\n\r\nEvent: half",
+    );
     assert_eq!(error, None);
     let messages: Vec<&Message> =
         frames.iter().map(|f| if let Frame::Message(m) = f { m } else { panic!("{f:?}") }).collect();
     assert_eq!(messages.len(), 3);
     assert_eq!(messages[0].get("name"), Some("caf\u{fffd}: x"));
+    assert_eq!(messages[0].get("nul"), Some("a\u{fffd}b"), "PostgreSQL takes no NUL");
     assert_eq!(messages[1].headers().collect::<Vec<_>>(), [("", "--END COMMAND--")]);
     assert_eq!((messages[2].event(), messages[2].text()), (Some("B"), "Event: B\r\n"));
 }
