@@ -50,7 +50,10 @@ pub struct Link {
     sent: Option<(Millis, Millis)>,
     /// The last late Pong's burst is over then.
     stale_until: Millis,
+    /// How far its clock is ahead of ours, by a Pong that came soon.
     ahead_ms: Option<Millis>,
+    /// The same by one that came late, while there is no better.
+    roughly_ahead_ms: Option<Millis>,
 }
 
 impl Link {
@@ -67,20 +70,27 @@ impl Link {
     /// Its answer is here.
     pub fn ponged(&mut self, pong: &Message, steady: &Steady) {
         let Some((sent, sent_wall)) = self.sent.take() else { return };
-        if steady.ms.saturating_sub(sent) > FRESH_MS {
-            // What it told while it could not be heard is still being read.
-            self.stale_until = steady.ms.saturating_add(FRESH_MS);
+        let there = pong.get("Timestamp").and_then(epoch_ms);
+        let middle = sent_wall.saturating_add(steady.wall_ms.saturating_sub(sent_wall) / 2);
+        if steady.ms.saturating_sub(sent) <= FRESH_MS {
+            self.ahead_ms = there.map(|there| there.saturating_sub(middle)).or(self.ahead_ms);
             return;
         }
-        let middle = sent_wall.saturating_add(steady.wall_ms.saturating_sub(sent_wall) / 2);
-        if let Some(there) = pong.get("Timestamp").and_then(epoch_ms) {
-            self.ahead_ms = Some(there.saturating_sub(middle));
-        }
+        // What it told while it could not be heard is still being read.
+        self.stale_until = steady.ms.saturating_add(FRESH_MS);
+        // It said so at some time between its ping and now. Only a clock that cannot be ours is corrected by that.
+        let ours = sent_wall.saturating_sub(CLOCKS_AGREE_MS)..=steady.wall_ms.saturating_add(CLOCKS_AGREE_MS);
+        self.roughly_ahead_ms = there.map(|there| if ours.contains(&there) { 0 } else { there.saturating_sub(middle) });
     }
 
     /// How far the PBX's clock is ahead of ours; 0 if they agree or it does not say.
     pub fn ahead_ms(&self) -> Millis {
-        self.ahead_ms.filter(|ahead| ahead.abs() >= CLOCKS_AGREE_MS).unwrap_or(0)
+        self.known_ahead_ms().unwrap_or(0)
+    }
+
+    fn known_ahead_ms(&self) -> Option<Millis> {
+        let ahead = self.ahead_ms.or(self.roughly_ahead_ms)?;
+        Some(if ahead.abs() < CLOCKS_AGREE_MS { 0 } else { ahead })
     }
 
     /// Whether what is read now has just happened.
@@ -91,13 +101,13 @@ impl Link {
 
     /// When the message came and when it happened, if it was read while the link was `fresh`.
     pub fn heard(&self, message: &Message, received_ms: Millis, fresh: bool) -> Heard {
-        let told = message.get("Timestamp").and_then(epoch_ms).map(|there| self.ours(there));
+        let told = message.get("Timestamp").and_then(epoch_ms).and_then(|there| self.ours(there));
         Heard { received_ms, at_ms: told.or_else(|| fresh.then_some(received_ms)) }
     }
 
-    /// A time of the PBX by our clock.
-    pub fn ours(&self, there_ms: Millis) -> Millis {
-        there_ms.saturating_sub(self.ahead_ms())
+    /// A time of the PBX by our clock. None: it was never heard what its clock shows.
+    pub fn ours(&self, there_ms: Millis) -> Option<Millis> {
+        self.known_ahead_ms().map(|ahead| there_ms.saturating_sub(ahead))
     }
 }
 
@@ -146,7 +156,7 @@ mod tests {
         link.pinged(&steady);
         steady.turn(10_000_400);
         link.ponged(&pong("10007.2"), &steady);
-        assert_eq!((link.ahead_ms(), link.ours(20_000)), (7_000, 13_000));
+        assert_eq!((link.ahead_ms(), link.ours(20_000)), (7_000, Some(13_000)));
         link.pinged(&steady);
         link.ponged(&pong("10001.3"), &steady);
         assert_eq!(link.ahead_ms(), 0, "900 ms are none");
@@ -164,10 +174,31 @@ mod tests {
         steady.turn(4_000);
         link.ponged(&pong("4.0"), &steady);
         assert!(!link.is_fresh(&steady));
-        assert_eq!(link.ahead_ms(), 0, "a late Pong is no sample");
+        assert_eq!(link.ahead_ms(), 0, "a late Pong is no sample of a clock that may be ours");
         steady.turn(5_000);
         assert!(link.is_fresh(&steady));
         let told = link.heard(&pong("3.25"), 5_000, false);
         assert_eq!((told.at_ms, link.heard(&Message::default(), 5_000, false).at_ms), (Some(3_250), None));
+    }
+
+    #[test]
+    fn a_clock_that_is_hours_behind_is_known_from_a_late_pong_until_a_better_one_comes() {
+        let (mut link, mut steady) = (Link::default(), Steady::new(20_000_000));
+        let told = |link: &Link| link.heard(&pong("12800.5"), 20_001_000, true).at_ms;
+        assert_eq!((link.ours(1), told(&link)), (None, Some(20_001_000)), "nothing is known of its clock");
+        link.pinged(&steady);
+        steady.turn(20_004_000);
+        link.ponged(&pong("12802.0"), &steady);
+        assert_eq!((link.ahead_ms(), told(&link)), (-7_200_000, Some(20_000_500)));
+        link.pinged(&steady);
+        link.ponged(&pong("12803.0"), &steady);
+        assert_eq!(link.ahead_ms(), -7_201_000);
+        link.pinged(&steady);
+        steady.turn(20_009_000);
+        link.ponged(&pong("20009.0"), &steady);
+        assert_eq!(link.ahead_ms(), -7_201_000, "a late one is not better");
+        link.pinged(&steady);
+        link.ponged(&Message::default(), &steady);
+        assert_eq!(link.ahead_ms(), -7_201_000, "one without a time says nothing");
     }
 }

@@ -163,7 +163,7 @@ fn with_status(mut channel: Channel, message: &Message, link: &Link) -> Channel 
         let mut named = message.all("Variable").filter_map(|line| line.split_once('=')).filter(|(key, _)| *key == name);
         named.next().map(|(_, value)| value).filter(|value| !matches!(*value, "" | "(null)"))
     };
-    channel.answered_ms = variable(ANSWERED).and_then(epoch_ms).map(|there| link.ours(there));
+    channel.answered_ms = variable(ANSWERED).and_then(epoch_ms).and_then(|there| link.ours(there));
     channel.lead_id = variable(LEAD).map(str::to_owned);
     channel.dialed = message.value("DNID").map(str::to_owned);
     let seconds = message.get("Seconds").and_then(|seconds| seconds.parse::<Millis>().ok());
