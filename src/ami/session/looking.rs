@@ -15,6 +15,10 @@ const HELD_MAX: usize = 10_000;
 /// No time zone lies between two of these: a local time is right within a day but for a whole number of them.
 const ZONE_STEP_MS: Millis = 15 * MINUTE;
 
+/// The longest `FullyBooted` is waited for. Whether it is starting can only be guessed; a list that was asked for too early
+/// is empty, as it should be, and its channels are told as they begin.
+const BOOT_WAIT_MS_MAX: Millis = 10 * SECOND;
+
 /// What is known of it so far.
 #[derive(Debug, Default)]
 pub struct Looking {
@@ -44,7 +48,7 @@ impl Looking {
     pub fn started(&mut self, answer: &Message, there_ms: Millis, steady_ms: Millis, boot_ms: Millis) {
         self.started = true;
         let age = began_ms(answer).map(|began| there_ms.saturating_sub(began).rem_euclid(ZONE_STEP_MS));
-        let rest = age.map_or(0, |age| boot_ms.saturating_sub(age));
+        let rest = age.map_or(0, |age| boot_ms.saturating_sub(age)).min(BOOT_WAIT_MS_MAX);
         self.wait_until = (!self.booted && rest > 0).then(|| steady_ms.saturating_add(rest));
     }
 
