@@ -99,6 +99,12 @@ impl Message {
         self.marks.is_empty()
     }
 
+    /// The bytes of memory it takes, or nearly so: lines of a letter or two take more for their marks than for their text.
+    pub const fn bytes(&self) -> usize {
+        let marks = self.marks.capacity().saturating_mul(size_of::<Mark>());
+        size_of::<Self>().saturating_add(self.text.capacity()).saturating_add(marks)
+    }
+
     /// The lines as they came.
     pub fn text(&self) -> &str {
         &self.text

@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 
 /// The most channels of a list; more is void. A PBX of that size is not one PBX.
 const CHANNELS_MAX: usize = 50_000;
+/// The most memory that a list takes: 600 bytes for each of so many channels. More is void.
+const LIST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Asterisk's own ids and names have at most 149 bytes. What is longer is cut, or passed over where a part would say
+/// something else: ids, numbers, leads.
+const TEXT_BYTES_MAX: usize = 200;
 
 /// The variable that names the lead.
 const LEAD: &str = "ONHOOK_LEAD";
@@ -21,6 +26,8 @@ pub struct List {
     asked_ms: Millis,
     /// By Uniqueid, because both parts tell of the same channels.
     channels: BTreeMap<String, Channel>,
+    /// The memory that they take.
+    bytes: usize,
     /// Items of the part that is being told.
     items: usize,
     parts: [Part; 2],
@@ -70,7 +77,7 @@ pub enum Grown {
 impl List {
     /// A list that is asked for now.
     pub const fn new(asked_ms: Millis) -> Self {
-        Self { asked_ms, channels: BTreeMap::new(), items: 0, parts: [Part::Open; 2] }
+        Self { asked_ms, channels: BTreeMap::new(), bytes: 0, items: 0, parts: [Part::Open; 2] }
     }
 
     /// The actions, in the order in which they are sent.
@@ -91,21 +98,24 @@ impl List {
             return self.completed(which, message);
         }
         self.items = self.items.saturating_add(1);
-        let Some(uniqueid) = message.value("Uniqueid") else {
+        let Some(uniqueid) = short(message, "Uniqueid") else {
             return Grown::Open;
         };
-        if self.channels.len() >= CHANNELS_MAX && !self.channels.contains_key(uniqueid) {
+        if self.channels.len() >= CHANNELS_MAX && !self.channels.contains_key(&uniqueid) {
             return Grown::Void(format!("it lists over {CHANNELS_MAX} channels"));
         }
         // A channel that only one of the two names counts as live: its Hangup is told, or the next list lacks it.
-        let channel = self.channels.entry(uniqueid.to_owned()).or_default();
-        match which {
-            Which::Channels => *channel = shown(message, uniqueid),
-            Which::Status if channel.uniqueid.is_empty() => {
-                *channel = with_status(shown(message, uniqueid), message, link)
-            }
-            Which::Status => *channel = with_status(std::mem::take(channel), message, link),
+        let known = self.channels.remove(&uniqueid);
+        self.bytes = self.bytes.saturating_sub(known.as_ref().map_or(0, bytes_of));
+        let channel = match (which, known) {
+            (Which::Channels, _) => shown(message, &uniqueid),
+            (Which::Status, known) => with_status(known.unwrap_or_else(|| shown(message, &uniqueid)), message, link),
+        };
+        self.bytes = self.bytes.saturating_add(bytes_of(&channel));
+        if self.bytes > LIST_BYTES_MAX {
+            return Grown::Void(format!("its list takes over {LIST_BYTES_MAX} bytes"));
         }
+        self.channels.insert(uniqueid, channel);
         Grown::Open
     }
 
@@ -137,19 +147,38 @@ fn begun(response: &Message) -> Grown {
     }
 }
 
+/// A value, unless it is too long to be one.
+fn short(message: &Message, name: &str) -> Option<String> {
+    message.value(name).filter(|value| value.len() <= TEXT_BYTES_MAX).map(str::to_owned)
+}
+
+/// The beginning of a value.
+fn cut(message: &Message, name: &str) -> Option<String> {
+    let value = message.value(name)?;
+    value.get(..value.floor_char_boundary(TEXT_BYTES_MAX)).map(str::to_owned)
+}
+
+/// The bytes of memory that a channel takes, its key included.
+fn bytes_of(channel: &Channel) -> usize {
+    let Channel { name, uniqueid, linkedid, bridge, application, caller, connected, exten, dialed, lead_id, .. } =
+        channel;
+    let told = [bridge, application, caller, connected, exten, dialed, lead_id].into_iter().flatten();
+    let texts = told.chain([name, uniqueid, uniqueid, linkedid]).map(String::len).sum::<usize>();
+    texts.saturating_add(size_of::<Channel>())
+}
+
 /// The headers that both have, or only `CoreShowChannel`.
 fn shown(message: &Message, uniqueid: &str) -> Channel {
-    let value = |name: &str| message.value(name).map(str::to_owned);
     Channel {
-        name: value("Channel").unwrap_or_default(),
+        name: cut(message, "Channel").unwrap_or_default(),
         uniqueid: uniqueid.to_owned(),
-        linkedid: value("Linkedid").unwrap_or_else(|| uniqueid.to_owned()),
+        linkedid: short(message, "Linkedid").unwrap_or_else(|| uniqueid.to_owned()),
         state: message.get("ChannelState").and_then(|state| state.parse().ok()).unwrap_or(0),
-        bridge: message.value("BridgeId").or_else(|| message.value("BridgeUniqueid")).map(str::to_owned),
-        application: value("Application"),
-        caller: value("CallerIDNum"),
-        connected: value("ConnectedLineNum"),
-        exten: value("Exten"),
+        bridge: cut(message, "BridgeId").or_else(|| cut(message, "BridgeUniqueid")),
+        application: cut(message, "Application"),
+        caller: short(message, "CallerIDNum"),
+        connected: short(message, "ConnectedLineNum"),
+        exten: short(message, "Exten"),
         dialed: None,
         age_ms: message.get("Duration").and_then(duration_ms),
         answered_ms: None,
@@ -164,8 +193,8 @@ fn with_status(mut channel: Channel, message: &Message, link: &Link) -> Channel 
         named.next().map(|(_, value)| value).filter(|value| !matches!(*value, "" | "(null)"))
     };
     channel.answered_ms = variable(ANSWERED).and_then(epoch_ms).and_then(|there| link.ours(there));
-    channel.lead_id = variable(LEAD).map(str::to_owned);
-    channel.dialed = message.value("DNID").map(str::to_owned);
+    channel.lead_id = variable(LEAD).filter(|lead| lead.len() <= TEXT_BYTES_MAX).map(str::to_owned);
+    channel.dialed = short(message, "DNID");
     let seconds = message.get("Seconds").and_then(|seconds| seconds.parse::<Millis>().ok());
     channel.age_ms = channel.age_ms.or_else(|| seconds.map(|seconds| seconds.saturating_mul(SECOND)));
     channel

@@ -12,6 +12,8 @@ use chrono::NaiveDateTime;
 
 /// The most messages that are kept while it is looked at.
 const HELD_MAX: usize = 10_000;
+/// The most memory that they take: one message alone may have a megabyte.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// No time zone lies between two of these: a local time is right within a day but for a whole number of them.
 const ZONE_STEP_MS: Millis = 15 * MINUTE;
 
@@ -32,6 +34,7 @@ pub struct Looking {
     /// Until when `FullyBooted` is waited for.
     wait_until: Option<Millis>,
     held: Vec<(Message, Millis, bool)>,
+    held_bytes: usize,
 }
 
 impl Looking {
@@ -59,8 +62,10 @@ impl Looking {
 
     /// Keeps a message of the world until [`super::Output::Up`] is told.
     pub fn hold(&mut self, message: Message, received_ms: Millis, fresh: bool) -> Result<(), Failure> {
-        if self.held.len() >= HELD_MAX {
-            return Err(Failure::new(DownKind::Behind, format!("log in: {HELD_MAX} messages came before its answers")));
+        self.held_bytes = self.held_bytes.saturating_add(message.bytes());
+        if self.held.len() >= HELD_MAX || self.held_bytes > HELD_BYTES_MAX {
+            let detail = format!("log in: over {HELD_MAX} messages or {HELD_BYTES_MAX} bytes came before its answers");
+            return Err(Failure::new(DownKind::Behind, detail));
         }
         if message.event().is_some_and(|event| event.eq_ignore_ascii_case("FullyBooted")) {
             self.booted = true;
@@ -84,6 +89,7 @@ impl Looking {
 
     /// What was kept, in its order.
     pub fn take_held(&mut self) -> Vec<(Message, Millis, bool)> {
+        self.held_bytes = 0;
         std::mem::take(&mut self.held)
     }
 }

@@ -128,6 +128,30 @@ fn a_list_that_was_broken_off_or_lacks_items_is_void() {
 }
 
 #[test]
+fn a_list_of_more_memory_than_any_pbx_needs_is_void() {
+    let mut talk = Talk::up();
+    talk.hear("Response: Success\nActionID: {CoreShowChannels}\nEventList: start\n\n").unwrap();
+    let first = talk.id("CoreShowChannels");
+    let item = |n: &str, text: &str| {
+        let long =
+            ["Channel", "Application", "BridgeId", "CallerIDNum", "Linkedid"].map(|key| format!("{key}: {text}\n"));
+        Message::parse(format!("Event: CoreShowChannel\nActionID: {first}\nUniqueid: {n}\n{}", long.concat()))
+    };
+    let (name, cut) = ("é".repeat(30_000), "é".repeat(100));
+    talk.session.on_message(item("0", &name), NOW).unwrap();
+    talk.session.on_message(item(&name, &name), NOW).unwrap();
+    let list = talk.session.list.clone().unwrap().snapshot(NOW);
+    let [channel] = list.channels.as_slice() else { panic!("an id that no Asterisk writes is passed over: {list:?}") };
+    assert_eq!((&channel.name, channel.application.as_ref()), (&cut, Some(&cut)));
+    assert_eq!((channel.bridge.as_ref(), channel.caller.as_ref(), channel.linkedid.as_str()), (Some(&cut), None, "0"));
+    let asked_again = (1..50_000).find(|n: &usize| {
+        talk.session.on_message(item(&n.to_string(), &cut), NOW).unwrap();
+        talk.session.voids == 1
+    });
+    assert!(asked_again.is_some_and(|n| n > 10_000), "{asked_again:?}");
+}
+
+#[test]
 fn who_may_not_list_is_told_which_right_is_missing() {
     for action in ["CoreShowChannels", "Status"] {
         let mut talk = Talk::up();
@@ -156,6 +180,14 @@ fn what_comes_before_the_answers_to_a_login_is_bounded() {
     let mut talk = Talk::logged_in(Role::Listening);
     let failure = talk.hear(&"Event: Newexten\n\n".repeat(10_001)).unwrap_err();
     assert_eq!(failure.kind, DownKind::Behind);
+    // Few messages, but large ones: long lines, and many short ones, whose marks count as well.
+    for (large, most) in [("A: ".to_owned() + &"x".repeat(60_000) + "\n", 280), ("A\n".repeat(4_000), 260)] {
+        let mut talk = Talk::logged_in(Role::Listening);
+        let one = format!("Event: VarSet\n{large}\n");
+        let came = (0..most).find_map(|n| talk.hear(&one).err().map(|failure| (n, failure)));
+        let (n, failure) = came.expect("it has no end");
+        assert!(failure.kind == DownKind::Behind && n > 100, "{n}: {failure:?}");
+    }
 }
 
 #[test]
