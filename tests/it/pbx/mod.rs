@@ -5,4 +5,5 @@ mod leases;
 mod pushes;
 mod scene;
 mod sweeping;
+mod told;
 mod troubles;
