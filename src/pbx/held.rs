@@ -238,7 +238,8 @@ impl Held {
     /// What is due by the clock.
     fn beat(&mut self, line: &Line) {
         let now_ms = self.shared.clock.now_ms();
-        if self.correlator.wake_at_ms().is_some_and(|at| at <= now_ms) {
+        // Not only what is due by its time: that may have been set before our clock was set back.
+        if self.correlator.wake_at_ms().is_some() {
             let signals = self.correlator.tick(now_ms);
             self.keep(signals, now_ms);
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 /// A delivery as received, byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, FromRow)]
 pub struct DeliveryRow {
     /// Whose it is.
     pub tenant: String,
