@@ -238,11 +238,9 @@ impl Held {
     /// What is due by the clock.
     fn beat(&mut self, line: &Line) {
         let now_ms = self.shared.clock.now_ms();
-        // Not only what is due by its time: that may have been set before our clock was set back.
-        if self.correlator.wake_at_ms().is_some() {
-            let signals = self.correlator.tick(now_ms);
-            self.keep(signals, now_ms);
-        }
+        // Whatever its time: that may have been set before our clock was set back.
+        let signals = self.correlator.tick(now_ms);
+        self.keep(signals, now_ms);
         // One that is further ahead than any can be was set before the clock was set back.
         if self.audit_ms.is_some_and(|at| at <= now_ms || at > now_ms.saturating_add(AUDIT_EVERY_MS)) {
             self.audit_ms = Some(now_ms.saturating_add(AUDIT_EVERY_MS));
