@@ -435,7 +435,7 @@ impl Gateway {
     async fn until_connected(&self) -> Result<()> {
         self.wait("connect", |this| async move {
             let account = this.get("/v1/accounts/pbx").await.unwrap_or_default();
-            Ok(account["connection"]["state"] == "connected")
+            Ok(account.pointer("/connection/state").is_some_and(|state| state == "connected"))
         })
         .await
     }
@@ -490,8 +490,8 @@ impl Watching {
         let (mut count, mut cursor) = (0, String::new());
         loop {
             let page = self.get(&format!("/v1/calls?status={status}&limit=200{cursor}")).await?;
-            count += page["data"].as_array().context("rows")?.len();
-            match page["next_cursor"].as_str() {
+            count += page.get("data").and_then(Value::as_array).context("rows")?.len();
+            match page.get("next_cursor").and_then(Value::as_str) {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(count),
             }
@@ -505,11 +505,11 @@ impl Watching {
             let is_last = over.load(Ordering::Relaxed);
             let page = self.get("/v1/calls?limit=200").await?;
             let (now, mut sent) = (clock.seconds(), sent.lock().await);
-            for row in page["data"].as_array().context("rows")? {
-                let id = row["provider_id"].as_str().context("an id")?;
+            for row in page.get("data").and_then(Value::as_array).context("rows")? {
+                let id = row.get("provider_id").and_then(Value::as_str).context("an id")?;
                 lags.extend(sent.begun.remove(id).map(|at| now - at));
-                if row["status"] == "completed" {
-                    let hold = if row["parent_id"].is_null() { HOLD_SECONDS } else { 0.0 };
+                if row.get("status").is_some_and(|status| status == "completed") {
+                    let hold = if row.get("parent_id").is_none_or(Value::is_null) { HOLD_SECONDS } else { 0.0 };
                     lags.extend(sent.ended.remove(id).map(|at| now - at - hold));
                 }
             }
