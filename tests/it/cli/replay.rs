@@ -36,7 +36,9 @@ async fn a_story_is_sent_and_does_what_it_says(gateway: Gateway) {
 
 async fn a_wrong_token_ends_with_4(gateway: Gateway) {
     let ran = replay(&gateway, "another-token", &["answered"]).expect(4).says(&["4 signatures were refused", "next:"]);
-    assert_eq!(ran.stdout.matches("403").count(), 4, "{}", ran.stdout);
+    // The port may have these digits, too.
+    let refused = ran.stdout.lines().filter(|line| line.starts_with("403")).count();
+    assert_eq!(refused, 4, "{}", ran.stdout);
     // The URL is signed too: this one is not what the gateway is called from outside.
     let shell = Shell::new();
     let args = ["replay", "answered", "--to", &gateway.address, "--token", TOKEN, "--account", ACCOUNT];
