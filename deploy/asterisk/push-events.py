@@ -50,6 +50,7 @@ class Spool:
         self.bytes_max = bytes_max
         self.lock = threading.Condition()
         self.dropped = 0
+        os.umask(0o077)  # it holds the numbers of all calls
         self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")

@@ -241,7 +241,7 @@ impl Correlator {
     fn extension_of(&self, device: &str) -> Option<String> {
         let name = ChannelName::read(device);
         let hinted = self.book.hints.get(device).cloned();
-        hinted.or_else(|| (!name.is_local() && name::is_extension(name.endpoint)).then(|| name.endpoint.to_owned()))
+        hinted.or_else(|| (name.is_phone() && name::is_extension(name.endpoint)).then(|| name.endpoint.to_owned()))
     }
 }
 

@@ -21,6 +21,11 @@ impl<'n> ChannelName<'n> {
         Self { tech, endpoint }
     }
 
+    /// Whether it can be somebody's phone: what announces and records in conferences is none, though it has their number.
+    pub(super) fn is_phone(self) -> bool {
+        !self.is_local() && !INSIDE.iter().any(|tech| self.tech.eq_ignore_ascii_case(tech))
+    }
+
     /// Whether it is half of a Local channel: a wire inside Asterisk, no party.
     pub(super) fn is_local(self) -> bool {
         self.tech.eq_ignore_ascii_case("Local")
@@ -57,6 +62,8 @@ pub(super) fn dialed_exten(exten: &str) -> Option<&str> {
     (!matches!(exten, "" | "s" | "i" | "h" | "t" | "o" | "a" | "T" | "e" | "failed")).then_some(exten)
 }
 
+/// Channels that Asterisk makes for itself (`CBAnn/100` of the conference 100).
+const INSIDE: [&str; 4] = ["CBAnn", "CBRec", "Announcer", "Recorder"];
 /// Longer digits are a telephone number, not an extension.
 const EXTENSION_DIGITS_MAX: usize = 8;
 /// No number is longer.
@@ -65,6 +72,13 @@ const NUMBER_BYTES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conference_is_nobodys_phone() {
+        let is_phone = |name| ChannelName::read(name).is_phone();
+        assert!(is_phone("PJSIP/2001") && is_phone("SCCP/2001-00000001"));
+        assert!(!is_phone("CBAnn/100") && !is_phone("CBRec/conf-100-uid-1") && !is_phone("Local/2001@internal"));
+    }
 
     #[test]
     fn names_are_taken_apart() {

@@ -307,10 +307,15 @@ fn exists(row: &AccountRow, of_tenant: bool) -> anyhow::Error {
     let (what, next) = match of_tenant {
         true => (
             format!("tenant {tenant} has the account {id} already"),
-            format!(
-                "`onhook accounts token add {id}` gives it another token, `onhook accounts rotate {id}` a new one while \
-                 the old ones end"
-            ),
+            match row.provider == ami::PROVIDER {
+                true => format!(
+                    "`onhook accounts rotate {id}` gives it a new secret, `onhook accounts access {id}` another address"
+                ),
+                false => format!(
+                    "`onhook accounts token add {id}` gives it another token, `onhook accounts rotate {id}` a new one while \
+                     the old ones end"
+                ),
+            },
         ),
         false => (format!("another tenant has the account {id}"), "an account is of one tenant".to_owned()),
     };

@@ -2,7 +2,7 @@
 
 use super::{access, check, require_account, secret, unknown};
 use crate::{
-    app,
+    ami, app,
     audit::Act,
     cli::{
         desk::{Desk, Tenant},
@@ -88,7 +88,12 @@ impl Add {
         let token = secret::read(&desk.out, self.token_file.as_deref(), &format!("auth token of {sid}: "))?;
         let row = desk
             .on_existing_db(async |desk, db| {
-                let base = access::own_base(&require_account(desk, db, tenant, sid).await?);
+                let account = require_account(desk, db, tenant, sid).await?;
+                if account.provider == ami::PROVIDER {
+                    let next = format!("`onhook accounts rotate {sid}` gives it a new secret");
+                    return Err(Stop::with(Exit::Usage, format!("{sid} is a PBX: it has no tokens"), next));
+                }
+                let base = access::own_base(&account);
                 check(desk, sid, base.as_ref(), &token, self.no_check).await?;
                 let row = seal(desk, tenant, sid, &token)?;
                 let mut tx = db.begin().await?;
