@@ -8,6 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch. It may step back when the machine's clock is set.
     fn now_ms(&self) -> i64;
+
+    /// Whether leases go by it, too, where they would go by the database's clock: it is turned by hand.
+    fn rules_leases(&self) -> bool {
+        false
+    }
 }
 
 /// A clock as it is handed around.
@@ -62,6 +67,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    fn rules_leases(&self) -> bool {
+        true
     }
 }
 

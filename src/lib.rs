@@ -25,6 +25,7 @@ pub mod transaction;
 
 pub mod audit;
 
+pub mod runs;
 pub mod seal;
 
 pub mod directory;

@@ -1,10 +1,10 @@
-//! The two questions we ask a provider: which calls are live, and what is this call now?
+//! What we ask of a provider: which calls are live, what is this call now, and to place and to end one.
 //!
 //! Each provider answers in signals of the witness `reconciled`, so that a webhook always outweighs what was asked. Who
 //! asks decides what an answer, or none, leads to.
 
-use crate::domain::{signal::Signal, words};
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+use crate::domain::{run::Settings, signal::Signal, time::Millis, words};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 words! {
     /// Why a provider did not answer.
@@ -62,6 +62,80 @@ pub trait PbxTruth: Debug + Send + Sync {
     /// One call: a sign of life, or that a complete channel list lacks it. `None`: that cannot be said yet; the next list
     /// decides, or what is being written at this moment.
     fn look<'a>(&'a self, provider_id: &'a str) -> Asked<'a, Option<Signal>>;
+}
+
+/// A call that is to be placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The job, and which attempt of it this is: both are told to the provider, so that the call can be told from others.
+    pub job_id: String,
+    /// From 1.
+    pub attempt: i64,
+    /// Whom to call.
+    pub to: String,
+    /// Whose call it is.
+    pub lead_id: Option<String>,
+    /// See [`Order::lead_id`].
+    pub user_id: Option<String>,
+    /// How.
+    pub settings: Settings,
+    /// When it was marked as being placed, in Unix milliseconds.
+    pub placing_ms: Millis,
+}
+
+/// What came of placing a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// The provider has it, under this id.
+    Accepted(String),
+    /// There is no call and there will be none for this job: the provider refused this one. With the reason in words.
+    Refused(String),
+    /// There is no call: the provider, or the way to it, refuses all of them for now. Another try is safe.
+    NotNow(Trouble),
+    /// Whether there is a call is not known: the answer was lost. Asking again could call somebody twice.
+    Lost(String),
+}
+
+/// What can be found of a call whose answer was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This is the call, as the provider tells it now.
+    Call(Box<Signal>),
+    /// It cannot be said whether there is one: none, or several that it could be.
+    Unclear(String),
+}
+
+/// Somebody who places calls from one account.
+pub trait Dialer: Debug + Send + Sync {
+    /// How long placing may take at most: an answer that comes later is [`Placed::Lost`].
+    fn timeout(&self) -> Duration;
+
+    /// Places a call. Never repeats what may have been done.
+    fn place<'a>(&'a self, order: &'a Order) -> Answer<'a, Placed>;
+
+    /// Looks for a call whose answer was lost. `claimed` are the provider's ids of calls that belong to other jobs, or to none.
+    fn find<'a>(&'a self, order: &'a Order, claimed: &'a (dyn Fn(&str) -> bool + Send + Sync)) -> Asked<'a, Found>;
+
+    /// Hangs a call up. `false`: it had ended before.
+    fn hang_up<'a>(&'a self, provider_id: &'a str) -> Asked<'a, bool>;
+}
+
+/// An answer that is always one.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where the calls of an account can be placed.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// By this process.
+    Here(Arc<dyn Dialer>),
+    /// By another process, which listens to the PBX.
+    Elsewhere,
+}
+
+/// Who knows how to dial from which account. [`Trouble`]: nobody can now.
+pub trait Exchange: Debug + Send + Sync {
+    /// Where this account is dialed from.
+    fn reach<'a>(&'a self, tenant: &'a str, provider: &'a str, account: &'a str) -> Asked<'a, Reach>;
 }
 
 /// Where a PBX can be asked.

@@ -13,6 +13,7 @@ pub mod phone;
 pub mod refusal;
 mod register;
 pub mod retry;
+pub mod run;
 pub mod signal;
 pub mod state;
 pub mod tariff;
