@@ -38,7 +38,9 @@ CREATE TABLE run (
 );
 CREATE UNIQUE INDEX run_by_id ON run (id);
 CREATE UNIQUE INDEX run_by_key ON run (tenant, key) WHERE key IS NOT NULL;
-CREATE INDEX run_open ON run (tenant, id) WHERE state IN ('running', 'paused', 'cancelling');
+CREATE INDEX run_by_age ON run (tenant, created_ms, id);
+CREATE INDEX run_open ON run (tenant, id) WHERE state = 'running' OR state = 'paused' OR state = 'cancelling';
+CREATE INDEX run_ended ON run (ended_ms) WHERE ended_ms IS NOT NULL;
 
 -- Somebody to be called once, with all attempts.
 CREATE TABLE job (
@@ -80,8 +82,13 @@ CREATE TABLE job (
 );
 CREATE UNIQUE INDEX job_by_key ON job (tenant, run_id, key);
 CREATE INDEX job_by_place ON job (tenant, run_id, place);
+-- what is handed out next
 CREATE INDEX job_by_state ON job (tenant, run_id, state, due_ms, place);
+-- counts, and pages of the jobs in a state
+CREATE INDEX job_in_state ON job (tenant, run_id, state, place, outcome);
+CREATE INDEX job_reserved ON job (tenant, run_id, token, place) WHERE state = 'queued' AND token IS NOT NULL;
 CREATE INDEX job_by_lead ON job (tenant, lead_id) WHERE lead_id IS NOT NULL;
+CREATE INDEX job_by_call ON job (tenant, provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX job_placing ON job (placing_ms) WHERE state = 'placing';
 
 -- The ledger of calls at once: one row for each attempt, held from before the provider is asked until its call has ended.
@@ -128,3 +135,5 @@ CREATE TABLE hangup (
     PRIMARY KEY (tenant, account, provider_id)
 );
 CREATE INDEX hangup_due ON hangup (due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX hangup_by_run ON hangup (tenant, run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX hangup_settled ON hangup (settled_ms) WHERE settled_ms IS NOT NULL;

@@ -1,6 +1,9 @@
 //! Calls that are to be hung up at their provider, until that is settled.
 
-use super::{On, StoreError, Tx};
+use super::{
+    On, StoreError, Tx,
+    sql::{columns, statements},
+};
 use serde::Serialize;
 use sqlx::FromRow;
 
@@ -42,12 +45,16 @@ pub const STRAY: &str = "stray";
 
 /// Asks for the end of calls; those that are asked for already stay as they are. Answers the provider ids that are new.
 pub async fn insert(tx: &mut Tx, rows: &[HangupRow]) -> Result<Vec<String>, StoreError> {
-    todo!()
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let new: Vec<(String,)> = INSERT.over(rows).fetch_all(tx).await?;
+    Ok(new.into_iter().map(|(id,)| id).collect())
 }
 
 /// Takes what is due, moving it ahead by `lease_ms`, without what another transaction has.
 pub async fn claim(tx: &mut Tx, now_ms: i64, lease_ms: i64, limit: i64) -> Result<Vec<HangupRow>, StoreError> {
-    todo!()
+    CLAIM.query().bind(now_ms).bind(lease_ms).bind(limit).fetch_all(tx).await
 }
 
 /// The same for one run, whatever is due when: for whoever waits for it.
@@ -59,17 +66,21 @@ pub async fn claim_of_run(
     lease_ms: i64,
     limit: i64,
 ) -> Result<Vec<HangupRow>, StoreError> {
-    todo!()
+    let query = CLAIM_OF_RUN.query().bind(now_ms).bind(lease_ms).bind(limit).bind(tenant).bind(run_id);
+    query.fetch_all(tx).await
 }
 
 /// Writes what came of it.
 pub async fn update(tx: &mut Tx, rows: &[HangupRow]) -> Result<(), StoreError> {
-    todo!()
+    if rows.is_empty() {
+        return Ok(());
+    }
+    UPDATE.over(rows).execute(tx).await.map(drop)
 }
 
 /// How many calls of a run were hung up, or had ended, and how many are still to be.
 pub async fn count_of_run(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<HangupCount, StoreError> {
-    todo!()
+    COUNT_OF_RUN.query().bind(tenant).bind(run_id).fetch_one(on).await
 }
 
 /// Calls of a run that are, or were, to be hung up.
@@ -85,5 +96,46 @@ pub struct HangupCount {
 
 /// Forgets settled ones from before this moment, at most `limit`; answers how many.
 pub async fn delete_settled(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
-    todo!()
+    DELETE_SETTLED.query().bind(before_ms).bind(limit).execute(tx).await
+}
+
+columns!(hangup_columns of HangupRow {
+    tenant text, account text, provider_id text, provider text, run_id text, job_id text, reason text, requested_ms int,
+    attempts int, due_ms int, settled_ms int, result text, detail text
+});
+
+macro_rules! claim {
+    ($which:literal, $locked:literal) => {
+        concat!(
+            "UPDATE hangup SET due_ms = CAST($1 AS BIGINT) + CAST($2 AS BIGINT) WHERE (tenant, account, provider_id) IN
+             (SELECT h.tenant, h.account, h.provider_id FROM hangup AS h WHERE ",
+            $which,
+            " ORDER BY h.due_ms LIMIT $3",
+            $locked,
+            ") RETURNING ",
+            hangup_columns!(names)
+        )
+    };
+}
+
+statements! {
+    INSERT = insert(hangup_columns into "hangup": "ON CONFLICT (tenant, account, provider_id) DO NOTHING RETURNING provider_id");
+    CLAIM = split(
+        claim!("h.due_ms IS NOT NULL AND h.due_ms <= $1", ""),
+        claim!("h.due_ms IS NOT NULL AND h.due_ms <= $1", " FOR UPDATE SKIP LOCKED"),
+    );
+    CLAIM_OF_RUN = split(
+        claim!("h.due_ms IS NOT NULL AND h.tenant = $4 AND h.run_id = $5", ""),
+        claim!("h.due_ms IS NOT NULL AND h.tenant = $4 AND h.run_id = $5", " FOR UPDATE SKIP LOCKED"),
+    );
+    UPDATE = over(hangup_columns: "UPDATE hangup SET attempts = k.attempts, due_ms = k.due_ms, settled_ms = k.settled_ms,
+            result = k.result, detail = k.detail FROM ",
+        " WHERE hangup.tenant = k.tenant AND hangup.account = k.account AND hangup.provider_id = k.provider_id");
+    COUNT_OF_RUN = both("SELECT COUNT(*) FILTER (WHERE settled_ms IS NOT NULL AND result = 'hung-up') AS hung_up,
+        COUNT(*) FILTER (WHERE settled_ms IS NULL) AS pending,
+        COUNT(*) FILTER (WHERE settled_ms IS NOT NULL AND coalesce(result, '') <> 'hung-up') AS other
+        FROM hangup WHERE tenant = $1 AND run_id = $2");
+    DELETE_SETTLED = both("DELETE FROM hangup WHERE (tenant, account, provider_id) IN
+        (SELECT h.tenant, h.account, h.provider_id FROM hangup AS h WHERE h.settled_ms IS NOT NULL AND h.settled_ms < $1
+         ORDER BY h.settled_ms LIMIT $2)");
 }

@@ -1,6 +1,9 @@
 //! Jobs of outbound runs. See `store::runs::lock` for who may change them when.
 
-use super::{On, StoreError, Tx};
+use super::{
+    On, StoreError, Tx, slots,
+    sql::{columns, statements},
+};
 use serde::Serialize;
 use sqlx::FromRow;
 
@@ -79,22 +82,33 @@ pub struct JobFilter {
 
 /// Adds jobs to runs; those whose key is there already are left as they are. Answers the keys that were added.
 pub async fn insert(tx: &mut Tx, rows: &[JobRow]) -> Result<Vec<String>, StoreError> {
-    todo!()
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let added: Vec<(String,)> = INSERT.over(rows).fetch_all(tx).await?;
+    Ok(added.into_iter().map(|(key,)| key).collect())
 }
 
 /// Writes everything of jobs that can change.
 pub async fn update(tx: &mut Tx, rows: &[JobRow]) -> Result<(), StoreError> {
-    todo!()
+    if rows.is_empty() {
+        return Ok(());
+    }
+    UPDATE.over(rows).execute(tx).await.map(drop)
 }
 
-/// A job.
+/// A job. To change it, read it by [`load_locked`]: a call may change it at the same time.
 pub async fn find(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<Option<JobRow>, StoreError> {
-    todo!()
+    FIND.query().bind(tenant).bind(id).fetch_optional(on).await
 }
 
-/// Jobs to be changed by whoever does not hold the lock of their tenant: locked, in one order.
+/// Jobs to be changed: locked until the transaction ends, and in the order of their keys, so that no two who change jobs
+/// wait for each other.
 pub async fn load_locked(tx: &mut Tx, keys: &[JobKey]) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    LOAD_LOCKED.over(keys).fetch_all(tx).await
 }
 
 /// A page of the jobs of a run, in the order of the list, after `place`.
@@ -106,23 +120,27 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+    let f = filter;
+    // What narrows most chooses the index; behind an OR SQLite could not choose it by itself.
+    let sql = match (&f.lead_id, &f.state) {
+        (Some(_), _) => &LIST_OF_LEAD,
+        (None, Some(_)) => &LIST_IN_STATE,
+        (None, None) => &LIST,
+    };
+    let query = sql.query().bind(tenant).bind(run_id).bind(after).bind(limit);
+    let query = query.bind(f.state.as_deref()).bind(f.outcome.as_deref()).bind(f.lead_id.as_deref());
+    query.fetch_all(on).await
 }
 
 /// The last place of a run; 0: it has no jobs.
 pub async fn last_place(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<i64, StoreError> {
-    todo!()
+    let row: Option<(i64,)> = LAST_PLACE.query().bind(tenant).bind(run_id).fetch_optional(on).await?;
+    Ok(row.map_or(0, |(place,)| place))
 }
 
 /// The next jobs to hand out: queued, due, handed out to nobody; locked, without those that another transaction has.
-pub async fn pick(
-    tx: &mut Tx,
-    tenant: &str,
-    run_id: &str,
-    now_ms: i64,
-    limit: i64,
-) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+pub async fn pick(tx: &mut Tx, tenant: &str, run_id: &str, now_ms: i64, limit: i64) -> Result<Vec<JobRow>, StoreError> {
+    PICK.query().bind(tenant).bind(run_id).bind(now_ms).bind(limit).fetch_all(tx).await
 }
 
 /// The queued jobs of a run that were handed out under this token, in the order of the list.
@@ -133,22 +151,27 @@ pub async fn list_reserved(
     token: i64,
     limit: i64,
 ) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+    LIST_RESERVED.query().bind(tenant).bind(run_id).bind(token).bind(limit).fetch_all(on).await
 }
 
 /// Takes queued jobs back that were handed out under another token than this one, and releases their slots. Answers how many.
 pub async fn take_back(tx: &mut Tx, tenant: &str, run_id: &str, token: i64, now_ms: i64) -> Result<u64, StoreError> {
-    todo!()
+    let query = TAKE_BACK.query().bind(tenant).bind(run_id).bind(token).bind(now_ms);
+    let taken = query.execute(tx).await?;
+    slots::release_idle(tx, tenant, Some(run_id), now_ms).await?;
+    Ok(taken)
 }
 
 /// When the first queued job that nobody has is due; `None`: there is none.
 pub async fn first_due(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<Option<i64>, StoreError> {
-    todo!()
+    let row: Option<(i64,)> = FIRST_DUE.query().bind(tenant).bind(run_id).fetch_optional(on).await?;
+    Ok(row.map(|(due_ms,)| due_ms))
 }
 
 /// Whether a job of a run is queued, placing, placed or live.
 pub async fn any_open(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<bool, StoreError> {
-    todo!()
+    let row: Option<(i64,)> = ANY_OPEN.query().bind(tenant).bind(run_id).fetch_optional(on).await?;
+    Ok(row.is_some())
 }
 
 /// Ends all queued jobs of a run (`cancelled` or `failed`, with the reason) and releases slots they had. Answers how many.
@@ -160,7 +183,10 @@ pub async fn end_queued(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    todo!()
+    let query = END_QUEUED.query().bind(tenant).bind(run_id).bind(state).bind(error).bind(now_ms);
+    let ended = query.execute(tx).await?;
+    slots::release_idle(tx, tenant, Some(run_id), now_ms).await?;
+    Ok(ended)
 }
 
 /// The same for all jobs of a run that are being placed.
@@ -172,7 +198,10 @@ pub async fn end_placing(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    todo!()
+    let query = END_PLACING.query().bind(tenant).bind(run_id).bind(state).bind(error).bind(now_ms);
+    let ended = query.execute(tx).await?;
+    slots::release_idle(tx, tenant, Some(run_id), now_ms).await?;
+    Ok(ended)
 }
 
 /// Cancels the queued jobs of a lead, in all runs, with the reason. Answers how many.
@@ -183,7 +212,10 @@ pub async fn cancel_of_lead(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    todo!()
+    let query = CANCEL_OF_LEAD.query().bind(tenant).bind(lead_id).bind("cancelled").bind(error).bind(now_ms);
+    let ended = query.execute(tx).await?;
+    slots::release_idle(tx, tenant, None, now_ms).await?;
+    Ok(ended)
 }
 
 /// The jobs of a run whose calls are under way and known (`placed` or `live`), at most `limit`.
@@ -193,24 +225,149 @@ pub async fn list_live(
     run_id: &str,
     limit: i64,
 ) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+    LIST_LIVE.query().bind(tenant).bind(run_id).bind(limit).fetch_all(on).await
 }
 
 /// Jobs of all tenants whose answer is lost and that are being placed since `placing_before_ms` or longer: it is known to be
 /// lost, or their run has another token by now, or is not running any more. The oldest first.
-pub async fn list_lost(
-    on: impl Into<On<'_>>,
-    placing_before_ms: i64,
-    limit: i64,
-) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+pub async fn list_lost(on: impl Into<On<'_>>, placing_before_ms: i64, limit: i64) -> Result<Vec<JobRow>, StoreError> {
+    LIST_LOST.query().bind(placing_before_ms).bind(limit).fetch_all(on).await
 }
 
-/// Which of these calls of an account belong to some job, by the provider's id.
+/// Which of these calls belong to some job, or to none any more, by the provider's id: of whichever attempt, also calls
+/// that turned up for a job that was over.
 pub async fn list_claimed(
     on: impl Into<On<'_>>,
     tenant: &str,
     provider_ids: &[String],
 ) -> Result<Vec<String>, StoreError> {
-    todo!()
+    if provider_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = |id: &String| CallKey { tenant: tenant.to_owned(), provider_id: id.clone() };
+    let rows: Vec<(String,)> =
+        LIST_CLAIMED.over(&provider_ids.iter().map(key).collect::<Vec<_>>()).fetch_all(on).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// A call, to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct CallKey {
+    tenant: String,
+    provider_id: String,
+}
+
+columns!(job_columns of JobRow {
+    tenant text, id text, run_id text, key text, place int, to text, phone_e164 text, lead_id text, user_id text,
+    state text, attempt int, token int, due_ms int, placing_ms int, lost_ms int, provider_id text, call_id text,
+    outcome text, resolution text, answered_by text, error text, created_ms int, updated_ms int, ended_ms int
+});
+columns!(job_key_columns of JobKey { tenant text, id text });
+columns!(call_key_columns of CallKey { tenant text, provider_id text });
+
+/// Pages of a run in the order of the list.
+macro_rules! page {
+    ($also:literal) => {
+        concat!(
+            "SELECT ",
+            job_columns!(names),
+            " FROM job WHERE tenant = $1 AND run_id = $2 AND place > $3",
+            $also,
+            "
+            AND (CAST($5 AS TEXT) IS NULL OR state = $5) AND (CAST($6 AS TEXT) IS NULL OR outcome = $6)
+            AND (CAST($7 AS TEXT) IS NULL OR lead_id = $7) ORDER BY place LIMIT $4"
+        )
+    };
+}
+
+/// The jobs that are handed out next.
+macro_rules! waiting {
+    () => {
+        "FROM job WHERE tenant = $1 AND run_id = $2 AND state = 'queued' AND token IS NULL"
+    };
+}
+
+/// Changes the jobs of which `$which` is true. Whoever follows a call locks jobs in the order of their keys (see
+/// [`load_locked`]); so does this, on PostgreSQL.
+macro_rules! change {
+    (sqlite $set:expr, $which:expr) => {
+        concat!("UPDATE job SET ", $set, " WHERE ", $which)
+    };
+    (postgres $set:expr, $which:expr) => {
+        concat!(
+            "WITH k AS MATERIALIZED (SELECT tenant, id FROM job WHERE ",
+            $which,
+            " ORDER BY tenant, id FOR UPDATE)
+             UPDATE job SET ",
+            $set,
+            " FROM k WHERE job.tenant = k.tenant AND job.id = k.id"
+        )
+    };
+}
+
+macro_rules! end {
+    ($on:ident $which:literal) => {
+        change!($on "state = $3, error = $4, token = NULL, updated_ms = $5, ended_ms = $5", $which)
+    };
+}
+
+macro_rules! take_back {
+    ($on:ident) => {
+        change!($on "token = NULL, updated_ms = $4",
+            "tenant = $1 AND run_id = $2 AND state = 'queued' AND token IS NOT NULL AND token <> $3")
+    };
+}
+
+statements! {
+    INSERT = insert(job_columns into "job": "ON CONFLICT (tenant, run_id, key) DO NOTHING RETURNING key");
+    UPDATE = over(job_columns: "UPDATE job SET state = k.state, attempt = k.attempt, token = k.token, due_ms = k.due_ms,
+            placing_ms = k.placing_ms, lost_ms = k.lost_ms, provider_id = k.provider_id, call_id = k.call_id,
+            outcome = k.outcome, resolution = k.resolution, answered_by = k.answered_by, error = k.error,
+            updated_ms = k.updated_ms, ended_ms = k.ended_ms FROM ",
+        " WHERE job.tenant = k.tenant AND job.id = k.id");
+    FIND = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND id = $2");
+    LOAD_LOCKED = split(
+        concat!("SELECT ", job_columns!(names_of_c), " FROM ", job_key_columns!(sqlite_rows), " CROSS JOIN job AS c
+            ON c.tenant = k.tenant AND c.id = k.id ORDER BY k.tenant, k.id"),
+        // The keys are the outer side of a nested loop, and each turn of it locks its row.
+        concat!("SELECT ", job_columns!(names_of_c), " FROM (SELECT DISTINCT k.tenant, k.id FROM ",
+            job_key_columns!(postgres_rows), " ORDER BY k.tenant, k.id) AS k CROSS JOIN LATERAL
+            (SELECT * FROM job AS c WHERE c.tenant = k.tenant AND c.id = k.id OFFSET 0 FOR UPDATE) AS c"),
+    );
+    LIST = both(page!(""));
+    LIST_IN_STATE = both(page!(" AND state = $5"));
+    LIST_OF_LEAD = both(page!(" AND lead_id = $7"));
+    LAST_PLACE = both("SELECT place FROM job WHERE tenant = $1 AND run_id = $2 ORDER BY place DESC LIMIT 1");
+    PICK = split(
+        concat!("SELECT ", job_columns!(names), " ", waiting!(), " AND due_ms <= $3 ORDER BY due_ms, place LIMIT $4"),
+        concat!("SELECT ", job_columns!(names), " ", waiting!(), " AND due_ms <= $3 ORDER BY due_ms, place LIMIT $4
+            FOR UPDATE SKIP LOCKED"),
+    );
+    LIST_RESERVED = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND run_id = $2
+        AND state = 'queued' AND token IS NOT NULL AND token = $3 ORDER BY place LIMIT $4");
+    TAKE_BACK = split(take_back!(sqlite), take_back!(postgres));
+    FIRST_DUE = both("SELECT due_ms ", waiting!(), " ORDER BY due_ms LIMIT 1");
+    ANY_OPEN = both("SELECT CAST(1 AS BIGINT) FROM job WHERE tenant = $1 AND run_id = $2
+        AND state IN ('queued', 'placing', 'placed', 'live') LIMIT 1");
+    END_QUEUED = split(end!(sqlite "tenant = $1 AND run_id = $2 AND state = 'queued'"),
+        end!(postgres "tenant = $1 AND run_id = $2 AND state = 'queued'"));
+    END_PLACING = split(end!(sqlite "tenant = $1 AND run_id = $2 AND state = 'placing'"),
+        end!(postgres "tenant = $1 AND run_id = $2 AND state = 'placing'"));
+    CANCEL_OF_LEAD = split(end!(sqlite "tenant = $1 AND lead_id = $2 AND state = 'queued'"),
+        end!(postgres "tenant = $1 AND lead_id = $2 AND state = 'queued'"));
+    LIST_LIVE = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND run_id = $2
+        AND state IN ('placed', 'live') ORDER BY place LIMIT $3");
+    LIST_LOST = both("SELECT ", job_columns!(names_of_c), " FROM job AS c JOIN run AS r ON r.tenant = c.tenant AND r.id = c.run_id
+        WHERE c.state = 'placing' AND c.placing_ms <= $1 AND (c.lost_ms IS NOT NULL OR c.token IS NULL OR c.token <> r.token
+            OR r.state <> 'running') ORDER BY c.placing_ms LIMIT $2");
+    LIST_CLAIMED = split(
+        concat!("SELECT k.provider_id FROM ", call_key_columns!(sqlite_rows), "
+            WHERE EXISTS (SELECT 1 FROM job WHERE job.tenant = k.tenant AND job.provider_id = k.provider_id)
+               OR EXISTS (SELECT 1 FROM call WHERE call.tenant = k.tenant AND call.provider_id = k.provider_id
+                    AND call.run_id IS NOT NULL)"),
+        concat!("SELECT k.provider_id FROM ", call_key_columns!(postgres_rows), " CROSS JOIN LATERAL
+            (SELECT 1 FROM job WHERE job.tenant = k.tenant AND job.provider_id = k.provider_id
+             UNION ALL SELECT 1 FROM call WHERE call.tenant = k.tenant AND call.provider_id = k.provider_id
+                AND call.run_id IS NOT NULL LIMIT 1) AS c"),
+    );
 }

@@ -12,9 +12,9 @@ use sqlx::FromRow;
 pub struct NewEntry {
     /// Whose it is.
     pub tenant: String,
-    /// What it is about: [`CALL`] or [`LEAD`].
+    /// What it is about: [`CALL`], [`LEAD`] or [`RUN`].
     pub kind: &'static str,
-    /// The id of the call or lead.
+    /// The id of the call, lead or run.
     pub subject: String,
     /// When it was written, in Unix milliseconds.
     pub at_ms: i64,
@@ -43,6 +43,8 @@ pub struct Entry {
 pub const CALL: &str = "call";
 /// A change of a lead.
 pub const LEAD: &str = "lead";
+/// A change of a run.
+pub const RUN: &str = "run";
 
 /// Writes entries. To be called last in a transaction: on PostgreSQL it takes a lock that is held until the commit,
 /// so that the order of `seq` is the order of visibility and `seq > $cursor` never skips an entry.

@@ -1,6 +1,9 @@
 //! Outbound runs: one row each, changed under the lock of their tenant ([`lock`]).
 
-use super::{On, StoreError, Tx};
+use super::{
+    On, StoreError, Tx,
+    sql::{columns, statements},
+};
 use serde::Serialize;
 use sqlx::FromRow;
 
@@ -80,32 +83,36 @@ pub struct JobCount {
 /// Takes the lock under which runs, jobs and slots of a tenant are changed, until the transaction ends. First in it:
 /// only `ingest` changes jobs and slots without it (row locks, jobs before slots), and never runs.
 pub async fn lock(tx: &mut Tx, tenant: &str) -> Result<(), StoreError> {
-    todo!()
+    match tx {
+        Tx::Sqlite(_) => Ok(()),
+        Tx::Postgres(_) => LOCK.query().bind(tenant).bind(RUNS_LOCK).execute(tx).await.map(drop),
+    }
 }
 
 /// Makes a run; [`StoreError::Exists`] if its key has one.
 pub async fn insert(tx: &mut Tx, row: &RunRow) -> Result<(), StoreError> {
-    todo!()
+    INSERT.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
 }
 
 /// Writes everything of a run that can change.
 pub async fn update(tx: &mut Tx, row: &RunRow) -> Result<(), StoreError> {
-    todo!()
+    UPDATE.over(std::slice::from_ref(row)).execute(tx).await.map(drop)
 }
 
 /// A run.
 pub async fn find(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<Option<RunRow>, StoreError> {
-    todo!()
+    FIND.query().bind(tenant).bind(id).fetch_optional(on).await
 }
 
 /// The run with a key of the user's.
 pub async fn find_by_key(on: impl Into<On<'_>>, tenant: &str, key: &str) -> Result<Option<RunRow>, StoreError> {
-    todo!()
+    FIND_BY_KEY.query().bind(tenant).bind(key).fetch_optional(on).await
 }
 
 /// Whose run this is: for whoever asked for one of another tenant.
 pub async fn owner(on: impl Into<On<'_>>, id: &str) -> Result<Option<String>, StoreError> {
-    todo!()
+    let row: Option<(String,)> = OWNER.query().bind(id).fetch_optional(on).await?;
+    Ok(row.map(|(tenant,)| tenant))
 }
 
 /// A page of the runs of a tenant, the newest first, before `(created_ms, id)`.
@@ -116,19 +123,63 @@ pub async fn list(
     before: (i64, &str),
     limit: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
-    todo!()
+    let query = LIST.query().bind(tenant).bind(before.0).bind(before.1).bind(limit);
+    query.bind(filter.state.as_deref()).bind(filter.worker.as_deref()).fetch_all(on).await
 }
 
 /// A page of the runs of all tenants that are running, paused or cancelling, after `(tenant, id)`.
 pub async fn list_open(on: impl Into<On<'_>>, after: (&str, &str), limit: i64) -> Result<Vec<RunRow>, StoreError> {
-    todo!()
+    LIST_OPEN.query().bind(after.0).bind(after.1).bind(limit).fetch_all(on).await
 }
 
 /// How many jobs of these runs are in which state with which outcome.
-pub async fn count_jobs(
-    on: impl Into<On<'_>>,
-    tenant: &str,
-    run_ids: &[String],
-) -> Result<Vec<JobCount>, StoreError> {
-    todo!()
+pub async fn count_jobs(on: impl Into<On<'_>>, tenant: &str, run_ids: &[String]) -> Result<Vec<JobCount>, StoreError> {
+    if run_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = |run_id: &String| RunKey { tenant: tenant.to_owned(), run_id: run_id.clone() };
+    COUNT_JOBS.over(&run_ids.iter().map(key).collect::<Vec<_>>()).fetch_all(on).await
 }
+
+/// A run, to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct RunKey {
+    tenant: String,
+    run_id: String,
+}
+
+columns!(run_columns of RunRow {
+    tenant text, id text, key text, name text, state text, worker text, account text, provider text, settings text,
+    place_every_us int, place_next_us int, calls_max int, holder text, token int, lease_until_ms int, beat_ms int,
+    progress_ms int, created_ms int, started_ms int, cancel_ms int, ended_ms int, last_error text, last_error_ms int
+});
+columns!(run_key_columns of RunKey { tenant text, run_id text });
+
+statements! {
+    LOCK = split("SELECT $1, $2", "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))");
+    INSERT = insert(run_columns into "run": "");
+    UPDATE = over(run_columns: "UPDATE run SET name = k.name, state = k.state, settings = k.settings,
+            place_every_us = k.place_every_us, place_next_us = k.place_next_us, calls_max = k.calls_max,
+            holder = k.holder, token = k.token, lease_until_ms = k.lease_until_ms, beat_ms = k.beat_ms,
+            progress_ms = k.progress_ms, started_ms = k.started_ms, cancel_ms = k.cancel_ms, ended_ms = k.ended_ms,
+            last_error = k.last_error, last_error_ms = k.last_error_ms FROM ",
+        " WHERE run.tenant = k.tenant AND run.id = k.id");
+    FIND = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND id = $2");
+    FIND_BY_KEY = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND key = $2 AND key IS NOT NULL");
+    OWNER = both("SELECT tenant FROM run WHERE id = $1");
+    LIST = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND (created_ms, id) < ($2, $3)
+            AND (CAST($5 AS TEXT) IS NULL OR state = $5) AND (CAST($6 AS TEXT) IS NULL OR worker = $6)
+        ORDER BY created_ms DESC, id DESC LIMIT $4");
+    LIST_OPEN = both("SELECT ", run_columns!(names), " FROM run
+        WHERE (state = 'running' OR state = 'paused' OR state = 'cancelling') AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3");
+    COUNT_JOBS = split(
+        concat!("SELECT c.run_id, c.state, c.outcome, COUNT(*) AS jobs FROM ", run_key_columns!(sqlite_rows), "
+            CROSS JOIN job AS c ON c.tenant = k.tenant AND c.run_id = k.run_id GROUP BY c.run_id, c.state, c.outcome"),
+        concat!("SELECT k.run_id, c.state, c.outcome, c.jobs FROM ", run_key_columns!(postgres_rows), "
+            CROSS JOIN LATERAL (SELECT state, outcome, COUNT(*) AS jobs FROM job
+            WHERE job.tenant = k.tenant AND job.run_id = k.run_id GROUP BY state, outcome OFFSET 0) AS c"),
+    );
+}
+
+/// Tells this lock of a tenant from other locks of the same text: the seed of its hash.
+const RUNS_LOCK: i64 = 0x0072_756e_7300;

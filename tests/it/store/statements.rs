@@ -72,14 +72,17 @@ async fn sqlite_finds_rows_by_more_than_the_tenant() {
             let rows = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(&mut connection).await.unwrap();
             for row in rows {
                 let detail: String = sqlx::Row::get(&row, "detail");
-                // That one is a foreign key's look-up.
+                // The first is a foreign key's look-up; the second holds the calls that are under way, and nothing else.
+                let small = ["api_key_by_tenant", "slot_held"];
                 let by_tenant_only = detail.contains("(tenant=?)")
-                    && !detail.contains("api_key_by_tenant")
+                    && !small.iter().any(|index| detail.contains(index))
                     && !walks.contains(&name.as_str());
-                let of_ours =
-                    ["call", "lead", "contact", "activity", "delivery", "signal", "journal", "expected", "outbox"]
-                        .iter()
-                        .any(|t| detail.starts_with(&format!("SCAN {t}")) && !detail.contains("USING"));
+                let of_ours = [
+                    "call", "lead", "contact", "activity", "delivery", "signal", "journal", "expected", "outbox",
+                    "run", "job", "slot", "hangup",
+                ]
+                .iter()
+                .any(|t| detail.starts_with(&format!("SCAN {t}")) && !detail.contains("USING"));
                 if by_tenant_only || of_ours {
                     scans.push(format!("{name}: {detail}"));
                 }
