@@ -11,7 +11,7 @@ use crate::{
     },
     transaction::{self, Done},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
@@ -40,7 +40,7 @@ pub struct Imported {
 }
 
 /// What is wrong with one row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RowError {
     /// The line it begins at, counted from 1.
     #[schema(example = 3)]

@@ -4,6 +4,24 @@
 //! transaction under the lock of its tenant, by the database's clock, and a worker's change holds only under the token of
 //! its lease.
 
+mod control;
+mod import;
+mod lease;
+mod reap;
+mod report;
+mod show;
+mod tell;
+mod text;
+
+pub use crate::leads::{Format, RowError};
+pub use control::{Created, ForceCancelled};
+pub use import::{Imported, JOBS_MAX, Jobs};
+pub use lease::{Beat, ClaimText, Claimed, Lease, Taken};
+pub use reap::Reaped;
+pub use report::{PlacedFrom, ReportText, Reported, tell_placed};
+pub use show::{Active, Counts, Outcomes, Shown};
+pub use text::{JobText, RetryText, RunText};
+
 use crate::{
     clock::SharedClock,
     directory::Directory,
@@ -44,6 +62,15 @@ pub struct RunRules {
     pub region: Option<String>,
 }
 
+/// Who does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By<'a> {
+    /// To whose run.
+    pub tenant: &'a str,
+    /// Who: `key:<id>`, `cli`, `node:<id>`.
+    pub actor: &'a str,
+}
+
 /// Where runs are changed. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Desk(Arc<Shared>);
@@ -62,6 +89,11 @@ impl Desk {
     pub fn new(parts: DeskParts) -> Self {
         let DeskParts { db, clock, rng, directory, rules } = parts;
         Self(Arc::new(Shared { db, clock, rng: Mutex::new(rng), directory, rules }))
+    }
+
+    /// The settings it works by.
+    pub fn rules(&self) -> &RunRules {
+        &self.0.rules
     }
 }
 
@@ -82,6 +114,9 @@ pub enum RunError {
     /// Something is wrong with what was sent.
     #[error("read what was sent")]
     Fields(Vec<Wrong>),
+    /// More jobs at once than a run can have.
+    #[error("take more than {JOBS_MAX} jobs for one run; make several runs")]
+    TooManyJobs,
     /// Somebody else has the lease.
     #[error("take the lease: {holder} has it for another {left_ms} ms")]
     LeaseHeld {
@@ -96,4 +131,7 @@ pub enum RunError {
     /// The run, or the job, is in a state in which this cannot be done.
     #[error("{0}")]
     State(String),
+    /// It cannot be said now which accounts there are.
+    #[error("read the accounts: the database is away")]
+    Away,
 }
