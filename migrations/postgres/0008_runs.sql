@@ -25,6 +25,8 @@ CREATE TABLE run (
     holder          TEXT COLLATE "C",
     token           BIGINT NOT NULL,
     lease_until_ms  BIGINT NOT NULL,
+    -- since when its holder has it: nobody takes it for want of progress before that could be made
+    leased_ms       BIGINT,
     beat_ms         BIGINT,
     -- when a job was placed last, or it was last seen that none could be
     progress_ms     BIGINT,

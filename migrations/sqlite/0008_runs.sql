@@ -25,6 +25,8 @@ CREATE TABLE run (
     holder          TEXT,
     token           INTEGER NOT NULL,
     lease_until_ms  INTEGER NOT NULL,
+    -- since when its holder has it: nobody takes it for want of progress before that could be made
+    leased_ms       INTEGER,
     beat_ms         INTEGER,
     -- when a job was placed last, or it was last seen that none could be
     progress_ms     INTEGER,

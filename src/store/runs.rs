@@ -40,6 +40,8 @@ pub struct RunRow {
     pub token: i64,
     /// Until when.
     pub lease_until_ms: i64,
+    /// Since when its holder has it: nobody takes it for want of progress before some could be made.
+    pub leased_ms: Option<i64>,
     /// The last heartbeat.
     pub beat_ms: Option<i64>,
     /// When a job was placed last, or it was last seen that none could be.
