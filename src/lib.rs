@@ -9,6 +9,7 @@ pub mod domain;
 pub mod clock;
 pub mod fields;
 pub mod provider;
+pub mod table;
 pub mod telemetry;
 
 pub mod config;

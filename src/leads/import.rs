@@ -3,27 +3,18 @@
 
 use super::{LeadText, entry, written};
 use crate::{
-    domain::{time::Millis, words},
+    domain::time::Millis,
     fields::Wrong,
     store::{
         Db, StoreError,
         leads::{self, LeadWrite, Put},
     },
+    table::{self, Columns, ERRORS_MAX, Format, Refused, RowError},
     transaction::{self, Done},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::HashSet;
 use utoipa::ToSchema;
-
-words! {
-    /// How the rows are written.
-    pub enum Format {
-        /// Columns named in the first line.
-        Csv = "csv",
-        /// One JSON object per line.
-        Ndjson = "ndjson",
-    }
-}
 
 /// What an import came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -37,19 +28,6 @@ pub struct Imported {
     pub failed: u64,
     /// What was wrong; the first 100.
     pub errors: Vec<RowError>,
-}
-
-/// What is wrong with one row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RowError {
-    /// The line it begins at, counted from 1.
-    #[schema(example = 3)]
-    pub line: u64,
-    /// The field; null if the row as a whole cannot be read.
-    #[schema(example = "phone")]
-    pub field: Option<String>,
-    /// What is wrong with it and what is allowed.
-    pub message: String,
 }
 
 /// Why nothing of a table could be imported.
@@ -71,17 +49,12 @@ pub async fn import(
     now_ms: Millis,
     table: (Format, &[u8]),
 ) -> Result<Result<Imported, BadTable>, StoreError> {
-    let (format, bytes) = table;
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    if bytes.iter().filter(|b| **b == b'\n').count() > ROWS_MAX {
+    if table::rows_at_most(table.1) > ROWS_MAX {
         return Ok(Err(BadTable::TooManyRows));
     }
-    let rows = match format {
-        Format::Csv => match csv_rows(bytes) {
-            Ok(rows) => Box::new(rows) as Box<dyn Iterator<Item = Row>>,
-            Err(wrong) => return Ok(Err(BadTable::Header(wrong))),
-        },
-        Format::Ndjson => Box::new(ndjson_rows(bytes)),
+    let rows = match table::rows(&COLUMNS, table) {
+        Ok(rows) => rows,
+        Err(wrong) => return Ok(Err(BadTable::Header(wrong))),
     };
     let mut batch = Batch { db, imported: Imported::default(), writes: Vec::new(), ids: HashSet::new() };
     for (line, row) in rows {
@@ -95,27 +68,11 @@ pub async fn import(
     Ok(Ok(batch.imported))
 }
 
-/// A line number, and what stands there.
-type Row = (u64, Result<LeadText, Refused>);
-
-/// Why a row is left out.
-enum Refused {
-    Fields(Vec<Wrong>),
-    Row(String),
-}
-
 impl Imported {
     fn refuse(&mut self, line: u64, refused: Refused) {
         self.failed += 1;
-        let errors = match refused {
-            Refused::Row(message) => vec![RowError { line, field: None, message }],
-            Refused::Fields(wrongs) => wrongs
-                .into_iter()
-                .map(|Wrong { field, message }| RowError { line, field: Some(field), message })
-                .collect(),
-        };
         let room = ERRORS_MAX.saturating_sub(self.errors.len());
-        self.errors.extend(errors.into_iter().take(room));
+        self.errors.extend(refused.errors(line).into_iter().take(room));
     }
 }
 
@@ -180,66 +137,20 @@ impl Batch<'_> {
     }
 }
 
-fn csv_rows(bytes: &[u8]) -> Result<impl Iterator<Item = Row> + '_, Wrong> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().map_err(|e| Wrong::new("header", e.to_string()))?.clone();
-    if let Some(unknown) = header.iter().find(|name| !COLUMNS.contains(name)) {
-        return Err(Wrong::new(unknown, format!("is no column of a lead; those are: {}", COLUMNS.join(", "))));
-    }
-    if !header.iter().any(|name| name == "id") {
-        return Err(Wrong::new("id", format!("is missing; the columns are: {}", COLUMNS.join(", "))));
-    }
-    Ok(reader.into_records().map(move |record| match record {
-        Ok(record) => {
-            let line = record.position().map_or(0, csv::Position::line);
-            let cell = |name| header.iter().position(|n| n == name).and_then(|at| record.get(at)).map(str::to_owned);
-            let text = LeadText {
-                id: cell("id"),
-                name: cell("name"),
-                phone: cell("phone"),
-                status: cell("status"),
-                last_contacted_at: cell("last_contacted_at"),
-            };
-            (line, Ok(text))
-        }
-        Err(error) => (error.position().map_or(0, csv::Position::line), Err(Refused::Row(in_short(&error)))),
-    }))
-}
-
-/// A CSV error without its own account of where it is.
-fn in_short(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("has {len} cells; the header has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { err, .. } => format!("is not UTF-8: {err}"),
-        _ => error.to_string(),
-    }
-}
-
-fn ndjson_rows(bytes: &[u8]) -> impl Iterator<Item = Row> + '_ {
-    let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
-    lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| {
-        if !line.trim_ascii_start().starts_with(b"{") {
-            return (number, Err(Refused::Row("is no JSON object".into())));
-        }
-        let mut reader = serde_json::Deserializer::from_slice(line);
-        let row = serde_path_to_error::deserialize(&mut reader).map_err(|error| match error.path().to_string() {
-            path if path == "." => Refused::Row(error.into_inner().to_string()),
-            path => Refused::Fields(vec![Wrong::new(path, error.into_inner().to_string())]),
-        });
-        // A second object on the line would be lost without a word.
-        let whole = reader.end().map_err(|error| Refused::Row(format!("is not one JSON object: {error}")));
-        (number, row.and_then(|row| whole.map(|()| row)))
-    })
-}
-
 /// The columns of a table of leads.
-const COLUMNS: &[&str] = &["id", "name", "phone", "status", "last_contacted_at"];
+const COLUMNS: Columns<LeadText> = Columns {
+    of: "lead",
+    names: &["id", "name", "phone", "status", "last_contacted_at"],
+    needed: &["id"],
+    make: |cell| LeadText {
+        id: cell("id"),
+        name: cell("name"),
+        phone: cell("phone"),
+        status: cell("status"),
+        last_contacted_at: cell("last_contacted_at"),
+    },
+};
 /// More rows are refused; split the table.
 pub const ROWS_MAX: usize = 1_000_000;
 /// How many rows one transaction writes.
 const BATCH_ROWS: usize = 500;
-/// How many errors are listed.
-const ERRORS_MAX: usize = 100;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -5,8 +5,9 @@
 mod forget;
 mod import;
 
+pub use crate::table::{Format, RowError};
 pub use forget::{Erased, Forget, Forgotten, Kept, forget};
-pub use import::{BadTable, Format, Imported, ROWS_MAX, RowError, import};
+pub use import::{BadTable, Imported, ROWS_MAX, import};
 
 use crate::{
     domain::{time::Millis, words},

@@ -7,13 +7,14 @@
 mod control;
 mod import;
 mod lease;
+mod read;
 mod reap;
 mod report;
 mod show;
 mod tell;
 mod text;
 
-pub use crate::leads::{Format, RowError};
+pub use crate::table::{Format, RowError};
 pub use control::{Created, ForceCancelled};
 pub use import::{Imported, JOBS_MAX, Jobs};
 pub use lease::{Beat, ClaimText, Claimed, Lease, Taken};

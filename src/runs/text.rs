@@ -23,7 +23,7 @@ pub struct RunText {
     /// The number that called parties see. Twilio needs one that is yours.
     #[schema(example = "+14155550100")]
     pub from: Option<String>,
-    /// Twilio: whom an answered call is put through to, one after the other: numbers, `client:` and `sip:` addresses, up to 10.
+    /// Twilio: whom an answered call is put through to, all at once: numbers, `client:` and `sip:` addresses, up to 10.
     #[schema(example = json!(["client:ann"]))]
     pub connect: Option<Vec<String>>,
     /// Twilio: what is done with an answered call, as TwiML of up to 4000 characters.
@@ -44,8 +44,8 @@ pub struct RunText {
     /// For how long it rings, in seconds: 5 to 600. Left out: as the provider does.
     #[schema(example = 30, minimum = 5, maximum = 600)]
     pub timeout_seconds: Option<i64>,
-    /// After how many seconds a call is cut off: 1 to 14400. Left out: as the provider does.
-    #[schema(example = 3600, minimum = 1, maximum = 14400)]
+    /// After how many seconds a call is cut off: 1 to 86400. Left out: as the provider does.
+    #[schema(example = 3600, minimum = 1, maximum = 86400)]
     pub time_limit_seconds: Option<i64>,
     /// Twilio: `Enable` or `DetectMessageEnd`. Left out: nothing is detected.
     #[schema(example = "Enable")]
