@@ -43,6 +43,20 @@ words! {
         QuarantineDropped = "quarantine.dropped",
         /// A lead was deleted.
         LeadDeleted = "lead.deleted",
+        /// An outbound run was made.
+        RunCreated = "run.created",
+        /// It was started.
+        RunStarted = "run.started",
+        /// It was paused.
+        RunPaused = "run.paused",
+        /// It was resumed.
+        RunResumed = "run.resumed",
+        /// Its end was asked for.
+        RunCancelled = "run.cancelled",
+        /// It was cancelled by force.
+        RunForceCancelled = "run.force_cancelled",
+        /// It has failed: nobody placed what could be placed.
+        RunFailed = "run.failed",
     }
 }
 

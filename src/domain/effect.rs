@@ -20,6 +20,14 @@ words! {
         LeadContacted = "lead.contacted",
         /// What was reported as a contact is none.
         LeadContactCorrected = "lead.contact_corrected",
+        /// An outbound run was started.
+        RunStarted = "run.started",
+        /// All jobs of an outbound run are over.
+        RunCompleted = "run.completed",
+        /// An outbound run was cancelled.
+        RunCancelled = "run.cancelled",
+        /// An outbound run has failed: nobody placed what could be placed.
+        RunFailed = "run.failed",
     }
 }
 

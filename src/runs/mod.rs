@@ -5,22 +5,28 @@
 //! its lease.
 
 mod control;
+mod create;
+mod hand_out;
 mod import;
 mod lease;
 mod read;
 mod reap;
 mod report;
+mod settle;
 mod show;
 mod tell;
 mod text;
+mod turn;
 
 pub use crate::table::{Format, RowError};
-pub use control::{Created, ForceCancelled};
+pub use control::ForceCancelled;
+pub use create::Created;
 pub use import::{Imported, JOBS_MAX, Jobs};
 pub use lease::{Beat, ClaimText, Claimed, Lease, Taken};
 pub use reap::Reaped;
 pub use report::{PlacedFrom, ReportText, Reported, tell_placed};
 pub use show::{Active, Counts, Outcomes, Shown};
+pub use tell::{Change, RunTold};
 pub use text::{JobText, RetryText, RunText};
 
 use crate::{
@@ -28,7 +34,7 @@ use crate::{
     directory::Directory,
     domain::{run::Patience, time::Millis},
     fields::Wrong,
-    store::{Db, StoreError},
+    store::{Db, StoreError, runs::RunRow},
 };
 use rand::rngs::StdRng;
 use std::sync::{Arc, Mutex};
@@ -136,3 +142,17 @@ pub enum RunError {
     #[error("read the accounts: the database is away")]
     Away,
 }
+
+/// What cannot be done to a run because of how it stands.
+fn refused(row: &RunRow, why: &str) -> RunError {
+    RunError::State(format!("do that: the run {} {why}", row.id))
+}
+
+/// What went wrong, as it is kept: one line, not too long.
+fn in_short(why: &str) -> String {
+    let line: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.get(..line.floor_char_boundary(ERROR_BYTES_MAX)).unwrap_or_default().to_owned()
+}
+
+/// How much is kept of what went wrong.
+const ERROR_BYTES_MAX: usize = 500;
