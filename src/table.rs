@@ -83,7 +83,10 @@ pub fn rows<'a, T: DeserializeOwned + 'a>(
     }
 }
 
-fn csv_rows<'a, T: 'a>(columns: &Columns<T>, bytes: &'a [u8]) -> Result<impl Iterator<Item = Row<T>> + Send + use<'a, T>, Wrong> {
+fn csv_rows<'a, T: 'a>(
+    columns: &Columns<T>,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = Row<T>> + Send + use<'a, T>, Wrong> {
     let Columns { of, names, needed, make } = *columns;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let header = reader.headers().map_err(|e| Wrong::new("header", e.to_string()))?.clone();
@@ -96,7 +99,8 @@ fn csv_rows<'a, T: 'a>(columns: &Columns<T>, bytes: &'a [u8]) -> Result<impl Ite
     Ok(reader.into_records().map(move |record| match record {
         Ok(record) => {
             let line = record.position().map_or(0, csv::Position::line);
-            let cell = |name: &str| header.iter().position(|n| n == name).and_then(|at| record.get(at)).map(str::to_owned);
+            let cell =
+                |name: &str| header.iter().position(|n| n == name).and_then(|at| record.get(at)).map(str::to_owned);
             (line, Ok(make(&cell)))
         }
         Err(error) => (error.position().map_or(0, csv::Position::line), Err(Refused::Row(in_short(&error)))),

@@ -113,9 +113,7 @@ pub(super) fn effect(row: &OutboxRow) -> String {
         Ok(EffectKind::LeadContacted) => "The conversation became a contact of its lead.".to_owned(),
         Ok(EffectKind::LeadContactCorrected) => "The conversation is no contact of that lead any more.".to_owned(),
         // No effect of a call.
-        Ok(
-            EffectKind::RunStarted | EffectKind::RunCompleted | EffectKind::RunCancelled | EffectKind::RunFailed,
-        )
+        Ok(EffectKind::RunStarted | EffectKind::RunCompleted | EffectKind::RunCancelled | EffectKind::RunFailed)
         | Err(_) => format!("{} is owed to the outside.", row.kind),
     }
 }

@@ -65,12 +65,7 @@ impl Desk {
         Ok(Err(Wrong::new("account", format!("{what}; {yours}"))))
     }
 
-    async fn create_once(
-        &self,
-        by: &By<'_>,
-        read: &RunRead,
-        account: &Account,
-    ) -> Result<(RunRow, bool), RunError> {
+    async fn create_once(&self, by: &By<'_>, read: &RunRead, account: &Account) -> Result<(RunRow, bool), RunError> {
         let mut turn = self.turn(by.tenant).await?;
         let id = turn.id("run");
         let row = new_row(by, read, account, id, turn.now_ms);
@@ -122,7 +117,9 @@ fn same(before: &RunRow, now: &RunRow) -> Result<(), RunError> {
     }
     let (id, key) = (&before.id, before.key.as_deref().unwrap_or_default());
     let differs = differs.join(", ");
-    Err(RunError::State(format!("make the run {key:?} again: {id} has this key and another {differs}; use another key")))
+    Err(RunError::State(format!(
+        "make the run {key:?} again: {id} has this key and another {differs}; use another key"
+    )))
 }
 
 /// How many accounts are named where none fits.

@@ -40,11 +40,7 @@ pub(super) struct JobRead {
 }
 
 /// Reads a run. `provider` is that of its account; what is wrong with the account is reported with the rest.
-pub(super) fn run(
-    text: &RunText,
-    provider: Result<&str, Wrong>,
-    region: Option<&str>,
-) -> Result<RunRead, Vec<Wrong>> {
+pub(super) fn run(text: &RunText, provider: Result<&str, Wrong>, region: Option<&str>) -> Result<RunRead, Vec<Wrong>> {
     let mut wrongs = Wrongs::default();
     let key = wrongs.take(fields::optional_line("key", text.key.as_deref(), KEY_BYTES_MAX));
     let name = wrongs.take(fields::optional_line("name", text.name.as_deref(), NAME_BYTES_MAX));
@@ -93,12 +89,7 @@ pub(super) fn run(
 }
 
 /// Reads a job of a run that dials from an account of this provider.
-pub(super) fn job(
-    text: &JobText,
-    provider: &str,
-    region: Option<&str>,
-    now_ms: Millis,
-) -> Result<JobRead, Vec<Wrong>> {
+pub(super) fn job(text: &JobText, provider: &str, region: Option<&str>, now_ms: Millis) -> Result<JobRead, Vec<Wrong>> {
     let mut wrongs = Wrongs::default();
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let to = given(&text.to).ok_or_else(|| Wrong::new("to", "is missing: whom to call"));
@@ -133,8 +124,10 @@ fn misfits(text: &RunText, provider: &str, worker: Worker) -> Vec<Wrong> {
     let of_pbx =
         [("channel", has(&text.channel)), ("context", has(&text.context)), ("extension", has(&text.extension))];
     let (strange, other): (&[_], _) = if is_pbx { (&of_twilio, "Twilio") } else { (&of_pbx, "a PBX") };
-    let means_nothing = |field| Wrong::new(field, format!("is for {other}; the account is of {provider}: leave it out"));
-    let mut wrongs: Vec<_> = strange.iter().filter(|(_, is_set)| *is_set).map(|(field, _)| means_nothing(*field)).collect();
+    let means_nothing =
+        |field| Wrong::new(field, format!("is for {other}; the account is of {provider}: leave it out"));
+    let mut wrongs: Vec<_> =
+        strange.iter().filter(|(_, is_set)| *is_set).map(|(field, _)| means_nothing(*field)).collect();
     if worker == Worker::External {
         return wrongs;
     }
@@ -149,7 +142,8 @@ fn misfits(text: &RunText, provider: &str, worker: Worker) -> Vec<Wrong> {
     }
     let ways = of_twilio.iter().take(3).filter(|(_, is_set)| *is_set).count();
     if ways != 1 {
-        let why = format!("{ways} of connect, twiml and url are given; exactly one says what is done with an answered call");
+        let why =
+            format!("{ways} of connect, twiml and url are given; exactly one says what is done with an answered call");
         wrongs.push(Wrong::new("connect", why));
     }
     wrongs
@@ -283,7 +277,11 @@ fn twiml(text: &str) -> Result<String, Wrong> {
     }
     let document = roxmltree::Document::parse(text).map_err(|error| Wrong::new("twiml", error.to_string()))?;
     let root = document.root_element().tag_name().name();
-    if root == "Response" { Ok(text.to_owned()) } else { Err(Wrong::new("twiml", format!("is <{root}>, not <Response>"))) }
+    if root == "Response" {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new("twiml", format!("is <{root}>, not <Response>")))
+    }
 }
 
 fn web_address(field: &str, text: &str) -> Result<String, Wrong> {

@@ -7,7 +7,7 @@ use super::{
     Desk, RunError,
     control::end,
     settle::settle_unknown,
-    show::{health, state, worker},
+    show::{health, job_state, state, worker},
     tell::{Change, REAPER, tell},
     turn::{Turn, repeated},
 };
@@ -18,7 +18,7 @@ use crate::{
     },
     store::{
         On,
-        jobs::{self, JobFilter, JobRow},
+        jobs::{self, JobFilter, JobKey, JobRow},
         runs::{self, RunRow},
     },
 };
@@ -88,9 +88,14 @@ impl Desk {
         let mut turn = self.turn(tenant).await?;
         let mut row = turn.load(id).await?;
         let silent = self.silent(&mut turn.tx, &row, turn.now_ms).await?;
-        let unknown = u64::try_from(silent.len()).unwrap_or(u64::MAX);
-        for job in silent {
-            settle_unknown(&mut turn, &mut row, job, NEVER_SAID).await?;
+        let keys: Vec<JobKey> = silent.into_iter().map(|job| JobKey { tenant: job.tenant, id: job.id }).collect();
+        let mut unknown = 0;
+        for job in jobs::load_locked(&mut turn.tx, &keys).await? {
+            // Its call may have turned up a moment ago.
+            if job_state(&job)? == JobState::Placing {
+                settle_unknown(&mut turn, &mut row, job, NEVER_SAID).await?;
+                unknown += 1;
+            }
         }
         let verdict = self.verdict(&mut turn.tx, &row, turn.now_ms).await?;
         match verdict {

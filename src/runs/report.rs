@@ -115,7 +115,7 @@ impl Desk {
         if report.token != row.token || row.holder.is_none() {
             return Err(RunError::LeaseLost);
         }
-        let found = jobs::find(&mut turn.tx, tenant, job_id).await?.filter(|job| job.run_id == run_id);
+        let found = turn.load_job(job_id).await?.filter(|job| job.run_id == run_id);
         let job = found.ok_or_else(|| RunError::NotFound { what: "job", id: job_id.to_owned() })?;
         let said = match (&report.said, job_state(&job)?) {
             (Said::Placed(id), _) => {
@@ -182,7 +182,8 @@ async fn placed(turn: &mut Turn<'_>, row: &RunRow, mut job: JobRow, id: &str) ->
             let has = job.provider_id.as_deref().unwrap_or("none");
             return Ok(Err(format!("take this call for the job {}: it is {state}, and its call is {has}", job.id)));
         }
-        JobState::Cancelled | JobState::Failed if job.token == token => {
+        // What was cancelled was taken from whoever had it.
+        JobState::Cancelled | JobState::Failed if job.token.is_none() || job.token == token => {
             let stray = hangup_row(row, &job.id, id.to_owned(), hangups::STRAY, now_ms);
             hangups::insert(&mut turn.tx, &[stray]).await?;
             return Ok(Err(format!("take this call for the job {}: it is {state}; the call is hung up", job.id)));
@@ -233,7 +234,9 @@ fn not_yours(job: &JobRow, token: i64) -> String {
     match job.token {
         Some(other) if other == token => format!("say that of the job {id}: it is {state}"),
         Some(_) => format!("say that of the job {id}: it is {state}, and was handed out under another token"),
-        None => format!("say that of the job {id}: it is {state}, and was not handed out under this token; claim again"),
+        None => {
+            format!("say that of the job {id}: it is {state}, and was not handed out under this token; claim again")
+        }
     }
 }
 

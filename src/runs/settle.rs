@@ -90,7 +90,7 @@ impl Desk {
 
     async fn settle_once(&self, of: Attempt<'_>, fact: Fact, why: &str) -> Result<bool, RunError> {
         let mut turn = self.turn(of.tenant).await?;
-        let Some(mut job) = jobs::find(&mut turn.tx, of.tenant, of.job_id).await? else { return Ok(false) };
+        let Some(mut job) = turn.load_job(of.job_id).await? else { return Ok(false) };
         let is_it = job.attempt == of.attempt && of.token.is_none_or(|token| job.token == Some(token));
         if !is_it || job_state(&job)? != JobState::Placing {
             return Ok(false);

@@ -5,6 +5,7 @@ use crate::{
     domain::{id::new_id, time::Millis},
     store::{
         Tx,
+        jobs::{self, JobKey, JobRow},
         journal::{self, NewEntry},
         now,
         runs::{self, RunRow},
@@ -47,6 +48,12 @@ impl Turn<'_> {
     pub async fn load(&mut self, id: &str) -> Result<RunRow, RunError> {
         let found = runs::find(&mut self.tx, self.tenant, id).await?;
         found.ok_or_else(|| RunError::NotFound { what: "run", id: id.to_owned() })
+    }
+
+    /// A job, to be changed: calls change jobs without waiting for a turn.
+    pub async fn load_job(&mut self, id: &str) -> Result<Option<JobRow>, RunError> {
+        let key = JobKey { tenant: self.tenant.to_owned(), id: id.to_owned() };
+        Ok(jobs::load_locked(&mut self.tx, &[key]).await?.pop())
     }
 
     /// Writes a run.

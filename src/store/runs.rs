@@ -152,8 +152,8 @@ struct RunKey {
 
 columns!(run_columns of RunRow {
     tenant text, id text, key text, name text, state text, worker text, account text, provider text, settings text,
-    place_every_us int, place_next_us int, calls_max int, holder text, token int, lease_until_ms int, beat_ms int,
-    progress_ms int, created_ms int, started_ms int, cancel_ms int, ended_ms int, last_error text, last_error_ms int
+    place_every_us int, place_next_us int, calls_max int, holder text, token int, lease_until_ms int, leased_ms int,
+    beat_ms int, progress_ms int, created_ms int, started_ms int, cancel_ms int, ended_ms int, last_error text, last_error_ms int
 });
 columns!(run_key_columns of RunKey { tenant text, run_id text });
 
@@ -162,7 +162,8 @@ statements! {
     INSERT = insert(run_columns into "run": "");
     UPDATE = over(run_columns: "UPDATE run SET name = k.name, state = k.state, settings = k.settings,
             place_every_us = k.place_every_us, place_next_us = k.place_next_us, calls_max = k.calls_max,
-            holder = k.holder, token = k.token, lease_until_ms = k.lease_until_ms, beat_ms = k.beat_ms,
+            holder = k.holder, token = k.token, lease_until_ms = k.lease_until_ms, leased_ms = k.leased_ms,
+            beat_ms = k.beat_ms,
             progress_ms = k.progress_ms, started_ms = k.started_ms, cancel_ms = k.cancel_ms, ended_ms = k.ended_ms,
             last_error = k.last_error, last_error_ms = k.last_error_ms FROM ",
         " WHERE run.tenant = k.tenant AND run.id = k.id");
