@@ -4,9 +4,11 @@
 //! waits for the writer is written. What has not ended by the deadline is cut off; nothing unacknowledged is lost by
 //! that, because nothing of it was acknowledged.
 
+mod desk;
 mod listening;
 mod sweeping;
 
+pub use desk::desk;
 pub use listening::pbxs;
 pub use sweeping::sweeper;
 

@@ -27,7 +27,6 @@ impl Config {
             ("sweep.check_after.queued", check.queued_ms, "sweep.give_up_after.queued", give_up.queued_ms),
             ("sweep.check_after.ringing", check.ringing_ms, "sweep.give_up_after.ringing", give_up.ringing_ms),
             ("sweep.check_after.answered", check.answered_ms, "sweep.give_up_after.answered", give_up.answered_ms),
-            ("run.stale_after", self.run.stale_after_ms, "run.fail_after", self.run.fail_after_ms),
         ];
         let broken = no_longer_than.into_iter().filter(|(_, value, _, limit)| value > limit);
         let faults = broken.map(|(key, value, than, limit)| Fault::LongerThan {
@@ -36,7 +35,20 @@ impl Config {
             than,
             limit: span_text(limit),
         });
-        faults.chain(self.halves()).chain(self.key_of_nobody()).chain(self.certificates_for_nothing()).collect()
+        faults
+            .chain(self.no_time_to_take_over())
+            .chain(self.halves())
+            .chain(self.key_of_nobody())
+            .chain(self.certificates_for_nothing())
+            .collect()
+    }
+
+    /// A run that fails as soon as it is stale is never taken over.
+    fn no_time_to_take_over(&self) -> Option<Fault> {
+        let (stale_ms, fail_ms) = (self.run.stale_after_ms, self.run.fail_after_ms);
+        let (value, limit) = (span_text(fail_ms), span_text(stale_ms));
+        let fault = Fault::NotLonger { key: "run.fail_after", value, than: "run.stale_after", limit };
+        (fail_ms <= stale_ms).then_some(fault)
     }
 
     /// Settings that need each other.

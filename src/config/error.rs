@@ -55,6 +55,18 @@ pub enum Fault {
         /// Its value.
         limit: String,
     },
+    /// Two settings, each allowed, of which the first must be the longer one.
+    #[error("{key} is {value}; it must be longer than {than}, which is {limit}")]
+    NotLonger {
+        /// The one that is too short.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// The one it must exceed.
+        than: &'static str,
+        /// Its value.
+        limit: String,
+    },
     /// Two settings of which neither is good without the other.
     #[error("{set} is set but {missing} is not; set both or neither")]
     Half {

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::{deadline::Limits, lead::ContactPolicy, words};
+use crate::domain::{deadline::Limits, lead::ContactPolicy, run::Patience, words};
 use crate::telemetry::LogFormat;
 
 pub use error::{BadValue, ConfigError, Fault, Warning};
@@ -31,7 +31,7 @@ use kind::{
     ACCOUNT_SID, Bytes, Filter, Flag, HttpUrl, KEY_SID, Listen, OneOf, Optional, OrOff, Region, SealKey, Secret, Span,
     Whole,
 };
-use kind::{DAY_MS, GIB, KIB, MIB, MINUTE_MS, SECOND_MS};
+use kind::{DAY_MS, GIB, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS};
 use nets::Networks;
 use reader::Reader;
 use table::{Group, settings};
@@ -177,10 +177,16 @@ settings! {
 
     /// Outbound runs.
     RunConfig {
-        /// A run without a heartbeat for this long is stale.
-        stale_after_ms: i64 = "run.stale_after" / "ONHOOK_RUN_STALE_AFTER" => ANY_SPAN;
+        /// A run without a heartbeat for this long is stale: another worker may take it over.
+        stale_after_ms: i64 = "run.stale_after" / "ONHOOK_RUN_STALE_AFTER" => Span(SECOND_MS..=10 * MINUTE_MS);
         /// A run that could have placed a job, but did not for this long, has failed.
-        fail_after_ms: i64 = "run.fail_after" / "ONHOOK_RUN_FAIL_AFTER" => ANY_SPAN;
+        fail_after_ms: i64 = "run.fail_after" / "ONHOOK_RUN_FAIL_AFTER" => Span(SECOND_MS..=7 * DAY_MS);
+        /// A request to a provider whose answer was lost is looked for at the provider after.
+        look_for_after_ms: i64 = "run.look_for_after" / "ONHOOK_RUN_LOOK_FOR_AFTER" => Span(SECOND_MS..=HOUR_MS);
+        /// At most so many calls of runs at once from one account.
+        account_calls_max: u32 = "run.account_calls_max" / "ONHOOK_RUN_ACCOUNT_CALLS_MAX" => Whole(1..=10_000);
+        /// At most so many calls of runs at once of one tenant.
+        tenant_calls_max: u32 = "run.tenant_calls_max" / "ONHOOK_RUN_TENANT_CALLS_MAX" => Whole(1..=10_000);
     }
 
     /// How long things are kept.
@@ -324,6 +330,13 @@ impl SweepConfig {
             timeout_ringing_ms: self.timeout.ringing_ms,
             timeout_answered_ms: self.timeout.answered_ms,
         }
+    }
+}
+
+impl RunConfig {
+    /// When a run is stale, and when it has failed.
+    pub const fn patience(&self) -> Patience {
+        Patience { stale_ms: self.stale_after_ms, fail_ms: self.fail_after_ms }
     }
 }
 

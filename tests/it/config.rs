@@ -76,6 +76,9 @@ const PUBLISHED: &[(&str, Option<&str>)] = &[
     ("ONHOOK_SWEEP_SUPERSEDE", Some("false")),
     ("ONHOOK_RUN_STALE_AFTER", Some("30s")),
     ("ONHOOK_RUN_FAIL_AFTER", Some("15m")),
+    ("ONHOOK_RUN_LOOK_FOR_AFTER", Some("2m")),
+    ("ONHOOK_RUN_ACCOUNT_CALLS_MAX", Some("100")),
+    ("ONHOOK_RUN_TENANT_CALLS_MAX", Some("200")),
     ("ONHOOK_KEEP_DELIVERIES", Some("30d")),
     ("ONHOOK_KEEP_JOURNAL", Some("90d")),
     ("ONHOOK_KEEP_AUDIT", Some("400d")),
@@ -133,7 +136,8 @@ fn the_defaults_are_typed_as_they_read() {
     assert_eq!((stuck.ringing_warn_ms, stuck.ringing_critical_ms), (600_000, 1_800_000));
     assert_eq!((give_up.queued_ms, give_up.ringing_ms, give_up.answered_ms), (86_400_000, 3_600_000, 15_300_000));
     assert_eq!((sweep.timeout.ringing_ms, sweep.timeout.answered_ms), (3_600_000, 1_800_000));
-    assert_eq!((run.stale_after_ms, run.fail_after_ms), (30_000, 900_000));
+    assert_eq!((run.stale_after_ms, run.fail_after_ms, run.look_for_after_ms), (30_000, 900_000, 120_000));
+    assert_eq!((run.account_calls_max, run.tenant_calls_max), (100, 200));
     assert_eq!((keep.deliveries_ms, keep.journal_ms), (2_592_000_000, 7_776_000_000));
     assert_eq!((contact.min_talk_seconds, contact.count_machines, contact.count_parent), (0, false, false));
     assert_eq!((limits.webhook_body_bytes_max, limits.rest_body_bytes_max), (65_536, 1_048_576));

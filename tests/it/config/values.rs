@@ -48,6 +48,9 @@ const BAD: &[(&str, &str, Quoted)] = &[
     ("sweep.timeout.answered", "0", Quoted::Yes),
     ("run.stale_after", "30,5s", Quoted::Yes),
     ("run.fail_after", "15", Quoted::Yes),
+    ("run.look_for_after", "0s", Quoted::Yes),
+    ("run.account_calls_max", "0", Quoted::Yes),
+    ("run.tenant_calls_max", "10001", Quoted::Yes),
     ("keep.deliveries", "forever", Quoted::Yes),
     ("keep.journal", "100y", Quoted::Yes),
     ("keep.audit", "0s", Quoted::Yes),
@@ -306,12 +309,19 @@ fn values_that_contradict_each_other_are_refused() {
         ("ONHOOK_SWEEP_CHECK_AFTER_QUEUED", "25h"),
         ("ONHOOK_SWEEP_CHECK_AFTER_RINGING", "61m"),
         ("ONHOOK_SWEEP_GIVE_UP_AFTER_ANSWERED", "59s"),
-        ("ONHOOK_RUN_STALE_AFTER", "16m"),
     ] {
         let error = refuse(env(&[(name, value)]));
         assert!(matches!(error.faults(), [Fault::LongerThan { .. }]), "{name}: {error}");
     }
-    assert_eq!(load_env(&[("ONHOOK_RUN_STALE_AFTER", "15m")]).config.run.stale_after_ms, 900_000);
+    let run = |stale, fail| [("ONHOOK_RUN_STALE_AFTER", stale), ("ONHOOK_RUN_FAIL_AFTER", fail)];
+    assert_eq!(load_env(&run("30s", "30001ms")).config.run.patience().fail_ms, 30_001);
+    assert_eq!(
+        refuse_value(&run("30s", "30s")),
+        "run.fail_after is 30s; it must be longer than run.stale_after, which is 30s"
+    );
+    for out_of_range in [run("999ms", "15m"), run("601s", "15m")] {
+        assert!(matches!(refuse(env(&out_of_range)).faults(), [Fault::BadValue(_)]), "{out_of_range:?}");
+    }
     let half = refuse_value(&[("TWILIO_AUTH_TOKEN", "hunter2")]);
     assert_eq!(half, "TWILIO_AUTH_TOKEN is set but TWILIO_ACCOUNT_SID is not; set both or neither");
     let half = refuse_value(&[("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001")]);

@@ -42,6 +42,7 @@ fn full() -> RunRow {
         holder: Some("node-a".into()),
         token: 4,
         lease_until_ms: 5,
+        leased_ms: Some(12),
         beat_ms: Some(6),
         progress_ms: Some(7),
         started_ms: Some(8),
