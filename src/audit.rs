@@ -57,6 +57,12 @@ words! {
         RunForceCancelled = "run.force_cancelled",
         /// It has failed: nobody placed what could be placed.
         RunFailed = "run.failed",
+        /// A number came on the list of those that no run dials.
+        DoNotCallAdded = "do_not_call.added",
+        /// Many of them did.
+        DoNotCallImported = "do_not_call.imported",
+        /// A number was taken off it.
+        DoNotCallRemoved = "do_not_call.removed",
     }
 }
 

@@ -11,6 +11,7 @@ mod calls;
 mod check;
 mod demo;
 mod desk;
+mod do_not_call;
 mod doctor;
 mod exit;
 mod healthcheck;
@@ -80,6 +81,8 @@ enum Command {
     Calls(calls::Calls),
     #[command(subcommand)]
     Leads(leads::Leads),
+    #[command(subcommand)]
+    DoNotCall(do_not_call::DoNotCall),
     #[command(subcommand)]
     Tenants(tenants::Tenants),
     #[command(subcommand)]
@@ -151,6 +154,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Doctor(doctor) => doctor.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
+        Command::DoNotCall(list) => list.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,
         Command::Accounts(accounts) => accounts.run(Desk::open(out, settings)?).await,
         Command::Ami(ami) => ami.run(Desk::open(out, settings)?).await,

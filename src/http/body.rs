@@ -46,6 +46,15 @@ pub(super) fn shown_media_type(request: &HttpRequest) -> String {
 
 const MEDIA_TYPE_CHARS_SHOWN_MAX: usize = 60;
 
+/// Refuses a body of another content type than JSON.
+pub(super) fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
+    if media_type(request).as_deref() == Some("application/json") {
+        return Ok(());
+    }
+    let detail = format!("the content type is {}; send application/json", shown_media_type(request));
+    Err(Problem::new(ProblemKind::UnsupportedMediaType, detail))
+}
+
 /// Reads JSON, naming the field that is wrong.
 pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let wrong = |field: &str, message: String| {
@@ -99,11 +108,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         Box::pin(async move {
             key_of(&request).await?;
             let max = limits(&request)?.config.limits.rest_body_bytes_max;
-            let media = media_type(&request);
-            if media.as_deref() != Some("application/json") {
-                let detail = format!("the content type is {}; send application/json", shown_media_type(&request));
-                return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
-            }
+            expect_json(&request)?;
             let stream = stream.await.map_err(|e| Problem::internal(&e))?;
             parse_json(&read(stream, max).await?).map(Self)
         })

@@ -10,6 +10,7 @@ mod backfills;
 mod body;
 mod calls;
 mod client;
+mod do_not_call;
 mod extensions;
 mod filter;
 mod forget;
@@ -214,6 +215,13 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                 at("/v1/quarantine/{id}", "GET, DELETE")
                     .route(get().to(quarantine::load))
                     .route(delete().to(quarantine::drop)),
+            )
+            .service(at("/v1/do-not-call", "GET").route(get().to(do_not_call::list)))
+            .service(at("/v1/do-not-call/import", "POST").route(post().to(do_not_call::import)))
+            .service(
+                at("/v1/do-not-call/{number}", "PUT, DELETE")
+                    .route(put().to(do_not_call::put))
+                    .route(delete().to(do_not_call::delete)),
             )
             .service(at("/healthz", "GET").route(get().to(health::live)))
             .service(at("/readyz", "GET").route(get().to(health::ready)))

@@ -3,8 +3,8 @@
 //! The document is made from the code; `docs/openapi.json` is the committed copy, and a test compares them.
 
 use super::{
-    Problem, ProblemKind, account_health, accounts, audit, backfills, calls, extensions, forget, health, keys, leads,
-    notifications, problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
+    Problem, ProblemKind, account_health, accounts, audit, backfills, calls, do_not_call, extensions, forget, health,
+    keys, leads, notifications, problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use utoipa::{
         (name = "calls", description = "Calls and what is known of them"),
         (name = "sweeps", description = "Looking after live calls whose next webhook is overdue"),
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
+        (name = "runs", description = "Lists of people to be called: made, dialed by onhook or by your own dialer, ended"),
         (name = "keys", description = "API keys of the tenant"),
         (name = "accounts", description = "Provider accounts of the tenant, their tokens, and whether their callbacks arrive"),
         (name = "quarantine", description = "Deliveries that were refused: why, and once more"),
@@ -66,6 +67,7 @@ use utoipa::{
         stats::load, reports::daily, reports::weekly,
         notifications::list, notifications::read, audit::list,
         voice::load, voice::put, voice::list_numbers, voice::load_number, voice::put_number, voice::delete_number,
+        do_not_call::list, do_not_call::put, do_not_call::delete, do_not_call::import,
         health::live, health::ready, health::metrics,
         serve, docs, docs_file,
     ),

@@ -30,6 +30,14 @@ words! {
         AmbiguousCall = "ambiguous-call",
         /// The call has ended, so it cannot be ended.
         CallEnded = "call-ended",
+        /// Somebody else has the lease of the run.
+        LeaseHeld = "lease-held",
+        /// The lease of the run was lost: the token holds no more.
+        LeaseLost = "lease-lost",
+        /// The run is in a state in which this cannot be done.
+        RunState = "run-state",
+        /// The job is in a state in which this cannot be done.
+        JobState = "job-state",
         /// This Idempotency-Key came with another request before.
         IdempotencyMismatch = "idempotency-mismatch",
         /// The body is over the limit.
@@ -55,6 +63,7 @@ impl ProblemKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AlreadyExists | Self::AmbiguousCall | Self::CallEnded => StatusCode::CONFLICT,
+            Self::LeaseHeld | Self::LeaseLost | Self::RunState | Self::JobState => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidFields | Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -77,6 +86,10 @@ impl ProblemKind {
             Self::AlreadyExists => "It exists already",
             Self::AmbiguousCall => "Two accounts share this provider id",
             Self::CallEnded => "The call has ended",
+            Self::LeaseHeld => "Somebody else has the lease",
+            Self::LeaseLost => "The lease was lost",
+            Self::RunState => "The run is in another state",
+            Self::JobState => "The job is in another state",
             Self::IdempotencyMismatch => "The Idempotency-Key belongs to another request",
             Self::TooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The content type is not taken here",

@@ -7,6 +7,7 @@
 mod control;
 mod create;
 mod hand_out;
+pub mod do_not_call;
 mod import;
 mod lease;
 mod read;
