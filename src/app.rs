@@ -6,10 +6,12 @@
 
 mod desk;
 mod listening;
+mod running;
 mod sweeping;
 
 pub use desk::desk;
 pub use listening::pbxs;
+pub use running::desk;
 pub use sweeping::sweeper;
 
 use crate::{
@@ -178,6 +180,7 @@ impl App {
             ingest: ingest.clone(),
             metrics: metrics.clone(),
         };
+        let desk = desk(&config, db.clone(), clock.clone(), directory.clone(), &mut rng);
         let pbxs = pbxs(&config, fuses.clone(), &mut rng);
         let sweeper = sweeper(&config, fuses, pbxs.clone(), &mut rng)?;
         let (listener, address) = listen(config.listen)?;
@@ -189,6 +192,7 @@ impl App {
             ingest,
             quarantine,
             sweeper,
+            desk,
             pbxs,
             directory,
             metrics,

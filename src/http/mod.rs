@@ -24,6 +24,7 @@ mod page;
 mod problem;
 mod quarantine;
 mod reports;
+mod runs;
 mod stats;
 mod sweeps;
 mod time;
@@ -45,6 +46,7 @@ use crate::{
     ingest::Ingest,
     pbx::Pbxs,
     quarantine::Quarantine,
+    runs::Desk,
     store::Db,
     sweep::Sweeper,
     telemetry::Metrics,
@@ -75,6 +77,8 @@ pub struct Gateway {
     pub quarantine: Quarantine,
     /// Looks after live calls.
     pub sweeper: Sweeper,
+    /// Where runs are changed.
+    pub desk: Desk,
     /// Listens to PBXs, and takes what they push.
     pub pbxs: Pbxs,
     /// Who may speak.
@@ -216,6 +220,24 @@ pub fn routes(gateway: Data<Gateway>) -> impl FnOnce(&mut ServiceConfig) {
                     .route(get().to(quarantine::load))
                     .route(delete().to(quarantine::drop)),
             )
+            .service(at("/v1/runs", "GET, POST").route(get().to(runs::list)).route(post().to(runs::create)))
+            .service(at("/v1/runs/active", "GET").route(get().to(runs::active)))
+            .service(at("/v1/runs/{id}", "GET").route(get().to(runs::load)))
+            .service(
+                at("/v1/runs/{id}/jobs", "GET, POST").route(get().to(runs::list_jobs)).route(post().to(runs::add_jobs)),
+            )
+            .service(
+                at("/v1/runs/{id}/jobs/{job}", "GET, POST")
+                    .route(get().to(runs::load_job))
+                    .route(post().to(runs::report)),
+            )
+            .service(at("/v1/runs/{id}/start", "POST").route(post().to(runs::start)))
+            .service(at("/v1/runs/{id}/pause", "POST").route(post().to(runs::pause)))
+            .service(at("/v1/runs/{id}/resume", "POST").route(post().to(runs::resume)))
+            .service(at("/v1/runs/{id}/cancel", "POST").route(post().to(runs::cancel)))
+            .service(at("/v1/runs/{id}/force-cancel", "POST").route(post().to(runs::force_cancel)))
+            .service(at("/v1/runs/{id}/claim", "POST").route(post().to(runs::claim)))
+            .service(at("/v1/runs/{id}/heartbeat", "POST").route(post().to(runs::heartbeat)))
             .service(at("/v1/do-not-call", "GET").route(get().to(do_not_call::list)))
             .service(at("/v1/do-not-call/import", "POST").route(post().to(do_not_call::import)))
             .service(

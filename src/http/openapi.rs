@@ -4,7 +4,7 @@
 
 use super::{
     Problem, ProblemKind, account_health, accounts, audit, backfills, calls, do_not_call, extensions, forget, health,
-    keys, leads, notifications, problem::ProblemBody, quarantine, reports, stats, sweeps, voice, webhooks,
+    keys, leads, notifications, problem::ProblemBody, quarantine, reports, runs, stats, sweeps, voice, webhooks,
 };
 use actix_web::{HttpResponse, http::header, web::Path};
 use std::sync::Arc;
@@ -26,7 +26,8 @@ use utoipa::{
         description = "A gateway that makes every phone call end with the truth.\n\n\
             Times are RFC 3339 in UTC with milliseconds. Lists come in pages: `?limit=` (50, at most 200) and `?cursor=`. \
             Refusals are problem details (RFC 9457) whose `type` never changes; `docs/problems.md` explains each. \
-            A POST that carries an `Idempotency-Key` is done once, however often it is sent within 24 hours.",
+            A POST that carries an `Idempotency-Key` is done once, however often it is sent within 24 hours \
+            (but for claims, heartbeats and reports of runs, which can be sent again as they are).",
     ),
     tags(
         (name = "calls", description = "Calls and what is known of them"),
@@ -67,6 +68,9 @@ use utoipa::{
         stats::load, reports::daily, reports::weekly,
         notifications::list, notifications::read, audit::list,
         voice::load, voice::put, voice::list_numbers, voice::load_number, voice::put_number, voice::delete_number,
+        runs::list, runs::create, runs::active, runs::load, runs::list_jobs, runs::add_jobs, runs::load_job,
+        runs::start, runs::pause, runs::resume, runs::cancel, runs::force_cancel,
+        runs::claim, runs::heartbeat, runs::report,
         do_not_call::list, do_not_call::put, do_not_call::delete, do_not_call::import,
         health::live, health::ready, health::metrics,
         serve, docs, docs_file,
@@ -94,7 +98,9 @@ impl Modify for Everywhere {
         ProblemBody::schemas(&mut referenced);
         components.schemas.extend(referenced);
         for (path, item) in &mut document.paths.paths {
-            if let Some(post) = item.post.as_mut().filter(|_| path.starts_with("/v1/")) {
+            if let Some(post) =
+                item.post.as_mut().filter(|_| path.starts_with("/v1/") && !NOT_KEPT.contains(&path.as_str()))
+            {
                 add_idempotency_key(post);
             }
             let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
@@ -105,6 +111,9 @@ impl Modify for Everywhere {
         }
     }
 }
+
+/// What a dialer of the user's own tells of its lease: an answer that was kept would tell of one that ended long ago.
+const NOT_KEPT: &[&str] = &["/v1/runs/{id}/claim", "/v1/runs/{id}/heartbeat", "/v1/runs/{id}/jobs/{job}"];
 
 /// Names an operation by its tag too: the functions have short names in modules of their own.
 fn name(operation: &mut Operation) {

@@ -104,6 +104,12 @@ pub async fn find(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<Optio
 
 /// Jobs to be changed: locked until the transaction ends, and in the order of their keys, so that no two who change jobs
 /// wait for each other.
+/// Whose job this is: for whoever asked for one of another tenant.
+pub async fn owner(on: impl Into<On<'_>>, id: &str) -> Result<Option<String>, StoreError> {
+    todo!()
+}
+
+/// Jobs to be changed by whoever does not hold the lock of their tenant: locked, in one order.
 pub async fn load_locked(tx: &mut Tx, keys: &[JobKey]) -> Result<Vec<JobRow>, StoreError> {
     if keys.is_empty() {
         return Ok(Vec::new());
