@@ -11,7 +11,7 @@ mod sweeping;
 
 pub use desk::desk;
 pub use listening::pbxs;
-pub use running::desk;
+pub use running::{desk, desk_without_accounts};
 pub use sweeping::sweeper;
 
 use crate::{

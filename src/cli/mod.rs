@@ -1,6 +1,6 @@
 //! The command line: one tree of commands, stable exit codes, JSON everywhere for programs.
 //!
-//! Commands that look at or change calls, leads, keys, accounts and tenants work on the configured database directly,
+//! Commands that look at or change calls, leads, runs, keys, accounts and tenants work on the configured database directly,
 //! beside a running server: there is nothing in the server that they would have to tell.
 
 mod accounts;
@@ -26,6 +26,7 @@ mod page;
 mod quarantine;
 mod replay;
 mod report;
+mod runs;
 mod send;
 mod serve;
 mod settings;
@@ -81,6 +82,8 @@ enum Command {
     Calls(calls::Calls),
     #[command(subcommand)]
     Leads(leads::Leads),
+    #[command(subcommand)]
+    Runs(runs::Runs),
     #[command(subcommand)]
     DoNotCall(do_not_call::DoNotCall),
     #[command(subcommand)]
@@ -154,6 +157,7 @@ async fn dispatch(cli: Cli, out: Out) -> Result<Exit> {
         Command::Doctor(doctor) => doctor.run(Desk::open(out, settings)?).await,
         Command::Calls(calls) => calls.run(Desk::open(out, settings)?).await,
         Command::Leads(leads) => leads.run(Desk::open(out, settings)?).await,
+        Command::Runs(runs) => runs.run(Desk::open(out, settings)?).await,
         Command::DoNotCall(list) => list.run(Desk::open(out, settings)?).await,
         Command::Tenants(tenants) => tenants.run(Desk::open(out, settings)?).await,
         Command::Accounts(accounts) => accounts.run(Desk::open(out, settings)?).await,

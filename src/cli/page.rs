@@ -4,7 +4,6 @@ use super::{
     exit::{Exit, Stop},
     out::Out,
 };
-use crate::store::StoreError;
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -53,10 +52,10 @@ impl Page {
     }
 
     /// Fetches page by page; `fetch` answers what comes after a cursor, `cursor` names a row's place.
-    pub async fn collect<T>(
+    pub async fn collect<T, E: Into<anyhow::Error>>(
         &self,
         cursor: impl Fn(&T) -> String,
-        mut fetch: impl AsyncFnMut(Option<&str>, i64) -> Result<Vec<T>, StoreError>,
+        mut fetch: impl AsyncFnMut(Option<&str>, i64) -> Result<Vec<T>, E>,
     ) -> Result<Listed<T>> {
         let mut rows: Vec<T> = Vec::new();
         let mut at = self.cursor.clone();
@@ -64,7 +63,7 @@ impl Page {
         let mut left = self.limit + 1;
         while left > 0 {
             let asked = left.min(FETCH_MAX);
-            let fetched = fetch(at.as_deref(), asked).await?;
+            let fetched = fetch(at.as_deref(), asked).await.map_err(Into::into)?;
             let count = i64::try_from(fetched.len()).unwrap_or(asked);
             rows.extend(fetched);
             at = rows.last().map(&cursor);

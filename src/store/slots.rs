@@ -112,3 +112,8 @@ statements! {
         ORDER BY released_ms DESC LIMIT 1");
     LEDGER = both("SELECT COUNT(*) AS taken, COUNT(released_ms) AS released FROM slot WHERE tenant = $1 AND run_id = $2");
 }
+
+/// How many slots of a run were taken at or after this moment: attempts that were begun.
+pub async fn count_taken(on: impl Into<On<'_>>, tenant: &str, run_id: &str, since_ms: i64) -> Result<i64, StoreError> {
+    todo!()
+}

@@ -15,7 +15,7 @@ use crate::{
     fields,
     ingest::TimelineStep,
     store::{
-        Db,
+        Db, StoreError,
         calls::{self, CallFilter, CallRow},
         journal::{self, Entry},
     },
@@ -219,7 +219,7 @@ impl Legs {
                     };
                     let after = after.filter(|after| *after != ROOT).unwrap_or_default();
                     rows.extend(calls::list_legs(db, tenant, account, &root, after, limit).await?);
-                    Ok(rows)
+                    Ok::<_, StoreError>(rows)
                 };
                 // The root stands before every leg, whatever its id.
                 let is_root = |row: &CallRow| row.provider_id == root;
