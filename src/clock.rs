@@ -95,6 +95,29 @@ impl Stopwatch {
     }
 }
 
+/// How long ago something was, for whoever trusts a lease: by the clock that says more. One of the two is set by nobody,
+/// the other one goes on while the machine sleeps; so the answer is never too short, unless both fail at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    at: Instant,
+    at_ms: i64,
+}
+
+impl Since {
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "a clock that nobody sets; read beside the `Clock`")]
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self { at: Instant::now(), at_ms: clock.now_ms() }
+    }
+
+    /// How long ago that was.
+    #[expect(clippy::disallowed_methods, reason = "see `now`")]
+    pub fn elapsed(&self, clock: &dyn Clock) -> Duration {
+        let shown = u64::try_from(clock.now_ms().saturating_sub(self.at_ms)).unwrap_or_default();
+        self.at.elapsed().max(Duration::from_millis(shown))
+    }
+}
+
 fn whole_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -112,6 +135,18 @@ mod tests {
         assert_eq!(held.now_ms(), 1_250);
         clock.set(7);
         assert_eq!(held.now_ms(), 7);
+    }
+
+    #[test]
+    fn what_was_a_while_ago_is_so_by_either_clock() {
+        let clock = ManualClock::new(1_000);
+        let since = Since::now(&clock);
+        clock.advance(30_000);
+        assert!(since.elapsed(&clock) >= Duration::from_secs(30));
+        // Whoever sets a clock back gains no time.
+        clock.set(0);
+        let before = since.elapsed(&clock);
+        assert!(before < Duration::from_secs(30) && since.elapsed(&clock) >= before);
     }
 
     #[test]

@@ -6,8 +6,10 @@
 
 mod control;
 mod create;
+mod dialing;
 mod hand_out;
 pub mod do_not_call;
+mod hanging_up;
 mod import;
 mod lease;
 mod read;
@@ -21,7 +23,10 @@ mod turn;
 
 pub use crate::table::{Format, RowError};
 pub use control::ForceCancelled;
+pub use control::{Created, ForceCancelled};
 pub use create::Created;
+pub use dialing::{Dialing, DialingPace, DialingParts};
+pub use hanging_up::{HangUpParts, HangingUp};
 pub use import::{Imported, JOBS_MAX, Jobs};
 pub use lease::{Beat, ClaimText, Claimed, Lease, Taken};
 pub use reap::Reaped;

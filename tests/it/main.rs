@@ -23,6 +23,7 @@ mod pbx_double;
 mod quarantine;
 mod recipe;
 mod retention;
+mod runs;
 mod store;
 mod stories;
 mod support;

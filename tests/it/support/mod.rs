@@ -4,6 +4,7 @@ pub mod asterisk;
 pub mod canned;
 pub mod database;
 pub mod description;
+pub mod exchange;
 pub mod dump;
 pub mod gateway;
 pub mod patience;

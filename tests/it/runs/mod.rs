@@ -1,0 +1,8 @@
+//! Outbound runs.
+
+mod dialing;
+mod faults;
+mod hanging_up;
+mod resolving;
+mod scene;
+mod stopping;
