@@ -6,12 +6,10 @@
 
 mod desk;
 mod listening;
-mod running;
 mod sweeping;
 
-pub use desk::desk;
+pub use desk::{desk, desk_without_accounts};
 pub use listening::pbxs;
-pub use running::{desk, desk_without_accounts};
 pub use sweeping::sweeper;
 
 use crate::{

@@ -1,22 +1,38 @@
-//! The desk of outbound runs, built from a configuration: for the server, and for commands that work by themselves.
+//! The desk at which runs are changed, built from a configuration: for the server, and for commands.
 
-use super::Fuses;
 use crate::{
+    clock::SharedClock,
     config::Config,
+    directory::{Directory, Overlays},
     runs::{Desk, DeskParts, RunRules},
+    seal::{SealError, Sealer},
+    store::Db,
 };
-use rand::{SeedableRng, rngs::StdRng};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::sync::Arc;
 
-/// The desk of a configuration.
-pub fn desk(config: &Config, fuses: &Fuses, rng: &mut StdRng) -> Desk {
+/// Where runs are changed.
+pub fn desk(config: &Config, db: Db, clock: SharedClock, directory: Arc<Directory>, rng: &mut StdRng) -> Desk {
+    let rng = StdRng::from_rng(rng);
+    Desk::new(DeskParts { db, clock, rng, directory, rules: rules(config) })
+}
+
+/// The same for a command that changes or looks at runs that are there: it needs no account, and opens no credentials.
+pub fn desk_without_accounts(config: &Config, db: Db, clock: SharedClock, rng: &mut StdRng) -> Result<Desk, SealError> {
+    let key: [u8; 32] = rng.random();
+    let sealer = Sealer::from_base64(&STANDARD.encode(key).into())?;
+    let directory = Directory::new(db.clone(), clock.clone(), sealer, Overlays { accounts: Vec::new(), key: None });
+    Ok(desk(config, db, clock, Arc::new(directory), rng))
+}
+
+fn rules(config: &Config) -> RunRules {
     let run = &config.run;
-    let rules = RunRules {
+    RunRules {
         patience: run.patience(),
         account_calls_max: run.account_calls_max.into(),
         tenant_calls_max: run.tenant_calls_max.into(),
         look_for_after_ms: run.look_for_after_ms,
         region: config.phone_region.clone(),
-    };
-    let Fuses { db, clock, directory, .. } = fuses.clone();
-    Desk::new(DeskParts { db, clock, rng: StdRng::from_rng(rng), directory, rules })
+    }
 }

@@ -7,8 +7,8 @@
 mod control;
 mod create;
 mod dialing;
-mod hand_out;
 pub mod do_not_call;
+mod hand_out;
 mod hanging_up;
 mod import;
 mod lease;
@@ -23,7 +23,6 @@ mod turn;
 
 pub use crate::table::{Format, RowError};
 pub use control::ForceCancelled;
-pub use control::{Created, ForceCancelled};
 pub use create::Created;
 pub use dialing::{Dialing, DialingPace, DialingParts};
 pub use hanging_up::{HangUpParts, HangingUp};
