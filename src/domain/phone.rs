@@ -79,6 +79,24 @@ pub fn mask_end(address: &str) -> String {
     address.chars().map(mask).collect()
 }
 
+/// A sentence as it may appear in a log: whatever in it could be a phone number is masked as [`mask`] does. Ids keep their
+/// digits, which stand behind letters.
+pub fn mask_numbers(sentence: &str) -> String {
+    let mut masked = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        let (digits, after) = from.split_at(end);
+        masked.push_str(before);
+        let is_number = digits.len() >= DIGITS_MIN && !masked.ends_with(|c: char| c.is_ascii_alphanumeric());
+        masked.push_str(&if is_number { mask(digits) } else { digits.to_owned() });
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
 /// How many digits after the country code [`mask_end`] shows.
 const SHOWN_DIGITS: usize = 3;
 /// Longer texts are no phone numbers; the parser never sees them.
@@ -90,6 +108,21 @@ const DIGITS_MAX: usize = 15;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_masked_where_it_names_numbers() {
+        let id = "CA00000000000000000000000000000001";
+        for (sentence, masked) in [
+            ("the number +14155550132, is not valid.", "the number +*********32, is not valid."),
+            ("4155550132", "********32"),
+            ("400, error 21211: see 2026 and 573005", "400, error 21211: see 2026 and 573005"),
+            (id, id),
+            ("é 14155550132é", "é *********32é"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_numbers(sentence), masked);
+        }
+    }
 
     #[test]
     fn reads_what_people_write() {

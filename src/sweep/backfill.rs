@@ -7,7 +7,7 @@ use super::{
     Shared, Sweeper,
     backfilled::{AccountBackfill, BackfillReport, Found},
     follow_up,
-    twilio::{TwilioSource, trouble},
+    twilio::TwilioSource,
 };
 use crate::{
     directory::Unavailable,
@@ -192,7 +192,7 @@ async fn list(source: &TwilioSource, wanted: &Backfill, of: &mut AccountBackfill
     for filter in [in_status("queued"), in_status("canceled"), started] {
         let listed = source.client().list_calls(&of.account, &filter, LISTED_MAX).await;
         source.count(ProviderRequest::Other, &listed);
-        let listed = listed.map_err(|error| trouble(error, &of.account))?;
+        let listed = listed.map_err(|error| error.trouble(&of.account))?;
         if listed.is_cut && filter.status.is_none() {
             // The one that was cut off may have started in the same second.
             let oldest = listed.entries.iter().filter_map(|call| call.started_ms).min();

@@ -1,6 +1,6 @@
 //! Which callbacks of a call were lost: what Twilio says that it told, without what we heard.
 
-use super::twilio::{TwilioSource, trouble};
+use super::twilio::TwilioSource;
 use crate::{
     domain::{
         id::Leg,
@@ -30,7 +30,7 @@ impl TwilioSource {
         match listed {
             Ok(listed) => Ok(Some(listed.entries)),
             Err(ClientError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(trouble(error, self.account())),
+            Err(error) => Err(error.trouble(self.account())),
         }
     }
 }

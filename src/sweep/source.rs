@@ -129,7 +129,7 @@ impl Sources {
     pub fn new(parts: SourceParts) -> Result<Self, ClientError> {
         let SourceParts { directory, clock, twilio_base: base, patience, switchboard, metrics, rng, .. } = parts;
         let requests_per_second = parts.twilio_requests_per_second;
-        let (connections, rng, kept) = (Connections::open()?, Mutex::new(rng), Mutex::default());
+        let (connections, rng, kept) = (Connections::open_for(&patience)?, Mutex::new(rng), Mutex::default());
         Ok(Self { directory, clock, base, requests_per_second, patience, switchboard, metrics, connections, rng, kept })
     }
 

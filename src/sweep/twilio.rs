@@ -12,27 +12,28 @@ use crate::{
         sid,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Twilio, asked about one account with the credentials it had when this was made.
 #[derive(Debug)]
 pub struct TwilioSource {
     account: String,
     fingerprint: String,
-    client: Client,
+    client: Arc<Client>,
     clock: SharedClock,
     metrics: Metrics,
 }
 
 impl TwilioSource {
     /// `fingerprint` is a digest of the credentials of `client`.
-    pub(super) const fn new(
+    pub(super) fn new(
         account: String,
         fingerprint: String,
         client: Client,
         clock: SharedClock,
         metrics: Metrics,
     ) -> Self {
+        let client = Arc::new(client);
         Self { account, fingerprint, client, clock, metrics }
     }
 
@@ -52,7 +53,7 @@ impl TwilioSource {
     }
 
     /// For other questions about the same account.
-    pub const fn client(&self) -> &Client {
+    pub const fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
@@ -95,7 +96,7 @@ impl Truth for TwilioSource {
             let asked_ms = self.clock.now_ms();
             let listed = self.client.list_calls(&self.account, &filter, room).await;
             self.count(ProviderRequest::List, &listed);
-            for call in listed.map_err(|error| trouble(error, &self.account))?.entries {
+            for call in listed.map_err(|error| error.trouble(&self.account))?.entries {
                 self.check(&call)?;
                 // The list may lag behind its own entries.
                 if let Some(signal) = asked::read_live(&call, &self.account, asked_ms) {
@@ -120,25 +121,9 @@ impl Truth for TwilioSource {
                 Ok(Some(asked::read(&told.value, &self.account, asked_ms)))
             }
             Err(ClientError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(trouble(error, &self.account)),
+            Err(error) => Err(error.trouble(&self.account)),
         }
     }
-}
-
-/// What an error of the client means for the account as a whole.
-pub(super) fn trouble(error: ClientError, account: &str) -> Trouble {
-    let kind = match &error {
-        // A list is there for every account that is: this host has never heard of the account.
-        ClientError::NotFound { .. } => {
-            let detail = format!("find account {account} where Twilio is asked: is it the account's region?");
-            return Trouble { kind: TroubleKind::Blind, detail };
-        }
-        ClientError::Unauthorized { .. } => TroubleKind::Refused,
-        ClientError::TooMany { .. } => TroubleKind::TooMany,
-        ClientError::Unavailable { .. } => TroubleKind::Unreachable,
-        ClientError::Malformed { .. } => TroubleKind::Malformed,
-    };
-    Trouble { kind, detail: error.to_string() }
 }
 
 /// So many live calls are listed at a time: some 20 MB of memory and twenty requests.

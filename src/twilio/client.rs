@@ -2,14 +2,19 @@
 //!
 //! Every answer is bounded in size and every list in pages. How a request is sent, and when it is repeated: `wire`.
 
+mod create;
 mod hang_up;
 mod wire;
 
+pub use create::{CreateCall, Detection, Instructions};
 pub use hang_up::{HangUp, HungUp};
 pub use wire::{Connections, Pace};
 
 use super::rest::{Account, Application, Call, CallRequest, PhoneNumber};
-use crate::domain::time::Millis;
+use crate::{
+    domain::time::Millis,
+    provider::{Trouble, TroubleKind},
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -85,6 +90,24 @@ pub enum ClientError {
         /// What cannot be read.
         why: String,
     },
+}
+
+impl ClientError {
+    /// What it means for an account as a whole that nobody answered this of its calls.
+    pub fn trouble(self, account: &str) -> Trouble {
+        let kind = match &self {
+            // A list is there for every account that is: this host has never heard of the account.
+            Self::NotFound { .. } => {
+                let detail = format!("find account {account} where Twilio is asked: is it the account's region?");
+                return Trouble { kind: TroubleKind::Blind, detail };
+            }
+            Self::Unauthorized { .. } => TroubleKind::Refused,
+            Self::TooMany { .. } => TroubleKind::TooMany,
+            Self::Unavailable { .. } => TroubleKind::Unreachable,
+            Self::Malformed { .. } => TroubleKind::Malformed,
+        };
+        Trouble { kind, detail: self.to_string() }
+    }
 }
 
 /// An answer, with the time at which Twilio gave it.

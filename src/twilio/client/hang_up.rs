@@ -32,7 +32,7 @@ impl Client {
             HangUp::Unanswered => "canceled",
         };
         let (uri, what) = (path(account, &format!("Calls/{}.json", escaped(call))), format!("the end of call {call}"));
-        let question = Question { uri: &uri, what: &what, form: Some(&[("Status", status)]) };
+        let question = Question { uri: &uri, what: &what, form: Some(&[("Status", status)]), sent: None };
         match self.wire.ask::<Call>(question).await {
             Ok(told) if which == HangUp::Unanswered && told.value.status == "in-progress" => Ok(HungUp::Answered),
             Ok(_) => Ok(HungUp::Done),

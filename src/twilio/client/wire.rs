@@ -2,12 +2,17 @@
 //!
 //! A GET is safe to repeat: after 429, 5xx, a timeout or a lost connection with growing pauses, as `Retry-After` says if
 //! Twilio says so, a bounded number of times. A POST is repeated only if nothing came of it: after 429, and where no
-//! connection came about. Each attempt waits for its turn, if the client has a [`Pace`]. No proxy of the environment is used and no redirect followed: credentials go
-//! to the configured host and nowhere else.
+//! connection came about. What must not be done twice is asked once ([`Wire::ask_once`]): not even after 429, because whoever
+//! asks has to know how it stands at the latest when its time is over. Each attempt waits for its turn, if the client has a
+//! [`Pace`]. No proxy of the environment is used and no redirect followed: credentials go to the configured host and nowhere
+//! else.
 
 use super::{ClientError, Credentials, Patience, Told};
 use crate::{
-    domain::time::{Millis, parse_rfc2822},
+    domain::{
+        phone::mask_numbers,
+        time::{Millis, parse_rfc2822},
+    },
     twilio::rest::Refusal,
 };
 use backon::{ExponentialBuilder, Retryable};
@@ -20,7 +25,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,7 +38,17 @@ pub struct Connections(reqwest::Client);
 impl Connections {
     /// None so far. Fails only if TLS cannot be set up.
     pub fn open() -> Result<Self, ClientError> {
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none());
+        Self::open_within(CONNECT)
+    }
+
+    /// The same, for requests that may take no longer than `patience` says: that nobody is reached is known by then, and is
+    /// told from an answer that did not come.
+    pub fn open_for(patience: &Patience) -> Result<Self, ClientError> {
+        Self::open_within(CONNECT.min(patience.timeout / 2))
+    }
+
+    fn open_within(connect: Duration) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().connect_timeout(connect).redirect(redirect::Policy::none());
         let built = builder.no_proxy().user_agent(AGENT).build();
         built.map(Self).map_err(|error| unavailable("anything", &error))
     }
@@ -60,6 +75,8 @@ pub(super) struct Question<'a> {
     pub(super) what: &'a str,
     /// What is posted; `None` makes it a GET.
     pub(super) form: Option<&'a [(&'a str, &'a str)]>,
+    /// Of what must not be done twice: whether it is under way, and not known to be refused.
+    pub(super) sent: Option<&'a AtomicBool>,
 }
 
 /// The way to one host, with the credentials of one account.
@@ -103,7 +120,24 @@ impl Wire {
     }
 
     pub(super) async fn load<T: DeserializeOwned>(&self, uri: &str, what: &str) -> Result<Told<T>, ClientError> {
-        self.ask(Question { uri, what, form: None }).await.map_err(|failed| failed.error)
+        self.ask(Question { uri, what, form: None, sent: None }).await.map_err(|failed| failed.error)
+    }
+
+    /// Posts what must not be done twice, within the time of one request, waiting for a turn included. It is repeated only
+    /// where nothing was done: where no connection came about, and with other credentials where these are refused.
+    pub(super) async fn ask_once<T: DeserializeOwned>(
+        &self,
+        (uri, what): (&str, &str),
+        form: &[(&str, &str)],
+    ) -> Result<Told<T>, Failed> {
+        let sent = AtomicBool::new(false);
+        let asked = self.ask(Question { uri, what, form: Some(form), sent: Some(&sent) });
+        tokio::time::timeout(self.patience.timeout, asked).await.unwrap_or_else(|_| {
+            let (what, may_be_done) = (what.to_owned(), sent.load(Ordering::Relaxed));
+            let why = if may_be_done { "no answer in time" } else { "no connection, or no turn, in time" };
+            let error = ClientError::Unavailable { what, why: why.to_owned() };
+            Err(Failed { may_be_done, ..Failed::once(error) })
+        })
     }
 
     pub(super) async fn ask<T: DeserializeOwned>(&self, question: Question<'_>) -> Result<Told<T>, Failed> {
@@ -155,7 +189,8 @@ impl Wire {
         if let Some(Pace(pace)) = &self.pace {
             pace.until_ready().await;
         }
-        let Question { uri, what, form } = question;
+        let Question { uri, what, form, sent } = question;
+        let is_under_way = |is: bool| sent.into_iter().for_each(|sent| sent.store(is, Ordering::Relaxed));
         let (Credentials { sid, secret }, url) = (credentials, format!("{}{uri}", self.base));
         let request = match form {
             None => self.connections.0.get(url),
@@ -165,9 +200,14 @@ impl Wire {
         let lost = |error: &reqwest::Error| Failed {
             // Without a connection nothing was sent; else what was posted may have been done.
             may_be_repeated: form.is_none() || error.is_connect(),
+            may_be_done: !error.is_connect(),
             ..Failed::once(unavailable(what, error))
         };
-        let response = request.send().await.map_err(|error| lost(&error))?;
+        is_under_way(true);
+        let response = request.send().await.map_err(|error| {
+            is_under_way(!error.is_connect());
+            lost(&error)
+        })?;
         let text = |name: header::HeaderName| response.headers().get(name)?.to_str().ok();
         let at_ms = text(header::DATE).and_then(parse_rfc2822);
         let retry_after =
@@ -181,7 +221,9 @@ impl Wire {
             status if status.is_success() => Ok((body, at_ms)),
             status => {
                 let failed = Failed { retry_after, ..refused(status, &body, what) };
-                let may_be_repeated = failed.may_be_repeated && (form.is_none() || status == TOO_MANY);
+                is_under_way(failed.may_be_done);
+                let may_be_repeated =
+                    failed.may_be_repeated && (form.is_none() || (status == TOO_MANY && sent.is_none()));
                 Err(Failed { may_be_repeated, ..failed })
             }
         }
@@ -194,15 +236,20 @@ type Taken = (Vec<u8>, Option<Millis>);
 /// A request that failed, and whether it may be repeated.
 pub(super) struct Failed {
     pub(super) error: ClientError,
+    /// The HTTP status that refused it.
+    pub(super) status: Option<u16>,
     /// Of Twilio's error dictionary.
     pub(super) code: Option<u32>,
+    /// Whether what was posted may have been done all the same.
+    pub(super) may_be_done: bool,
+    /// How long Twilio asks to wait.
+    pub(super) retry_after: Option<Duration>,
     may_be_repeated: bool,
-    retry_after: Option<Duration>,
 }
 
 impl Failed {
     const fn once(error: ClientError) -> Self {
-        Self { error, code: None, may_be_repeated: false, retry_after: None }
+        Self { error, status: None, code: None, may_be_done: true, may_be_repeated: false, retry_after: None }
     }
 
     fn repeatable(error: ClientError) -> Self {
@@ -212,7 +259,8 @@ impl Failed {
 
 fn refused(status: StatusCode, body: &[u8], what: &str) -> Failed {
     let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
-    let said = message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect::<String>());
+    // Twilio's sentences name whom they speak of.
+    let said = message.map(|message| mask_numbers(&message.chars().take(MESSAGE_CHARS_MAX).collect::<String>()));
     let number = code.map_or(String::new(), |code| format!(", error {code}"));
     let message = format!("{}{number}{}", status.as_u16(), said.map(|said| format!(": {said}")).unwrap_or_default());
     let what = what.to_owned();
@@ -225,7 +273,9 @@ fn refused(status: StatusCode, body: &[u8], what: &str) -> Failed {
         }
         _ => Failed::once(ClientError::Malformed { what, why: format!("it answers {message}") }),
     };
-    Failed { code, ..failed }
+    // A server that gave up waiting may have taken it; one that refuses it has not.
+    let may_be_done = !(status.is_client_error() || status.is_redirection()) || status == StatusCode::REQUEST_TIMEOUT;
+    Failed { status: Some(status.as_u16()), code, may_be_done, ..failed }
 }
 
 enum Unread {

@@ -1,6 +1,7 @@
 //! The Twilio room: forms, signatures, status callbacks, and the stories told in them.
 
 mod client;
+mod create;
 mod diagnose;
 mod dialing;
 mod doors;
