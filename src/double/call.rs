@@ -119,6 +119,8 @@ pub struct Call {
     pub callback: Option<Callback>,
     /// Where an outbound call asks what to do once it is answered. None: its fate says all.
     pub twiml: Option<Hook>,
+    /// Who is told what the machine detection found, while the call goes on. None: it waits for that.
+    pub amd: Option<Hook>,
     /// What happened, oldest first.
     pub changes: Vec<(Millis, Change)>,
     /// The requests made for it and about it, oldest first.

@@ -2,7 +2,7 @@
 //! ended.
 
 use super::{
-    Call, Change, Double, Limits,
+    Call, Change, Double, Hook, Limits,
     fate::script,
     progress::Task,
     twiml::{Dial, Noun},
@@ -65,12 +65,14 @@ impl Double {
         let Some(call) = self.call(call_sid) else { return };
         let (parent, to) = (call.parent_sid.clone(), call.to.clone());
         let Some(parent_sid) = parent else {
+            self.report_machine(call_sid, call.amd.clone().as_ref(), now_ms);
+            let Some(call) = self.call(call_sid) else { return };
             return call.twiml.clone().into_iter().for_each(|hook| self.follow(call_sid, &hook, now_ms));
         };
         let dialing = self.sessions.get(&parent_sid).and_then(|session| session.dialing.as_ref());
         let Some(dialing) = dialing else { return };
         let noun = dialing.dial.nouns.iter().find(|noun| noun.address == to).cloned();
-        self.report_machine(call_sid, noun.as_ref(), now_ms);
+        self.report_machine(call_sid, noun.as_ref().and_then(|noun| noun.amd_callback.as_ref()), now_ms);
         match noun.and_then(|noun| noun.url) {
             Some(hook) => self.whisper(call_sid, &parent_sid, &hook, now_ms),
             None => self.connect(&parent_sid, call_sid, now_ms),
@@ -79,9 +81,9 @@ impl Double {
 
     /// What the machine detection found is reported while the call goes on. Names and times: Twilio's page on answering
     /// machine detection, as far as others quote it.
-    fn report_machine(&mut self, call_sid: &str, noun: Option<&Noun>, now_ms: Millis) {
+    fn report_machine(&mut self, call_sid: &str, hook: Option<&Hook>, now_ms: Millis) {
         let by = self.call(call_sid).and_then(Call::truth).and_then(|seen| seen.answered_by);
-        let (Some(by), Some(hook)) = (by, noun.and_then(|noun| noun.amd_callback.as_ref())) else { return };
+        let (Some(by), Some(hook)) = (by, hook) else { return };
         let Some(account_sid) = self.call(call_sid).map(|call| call.account_sid.clone()) else { return };
         let parameters = [
             ("CallSid", call_sid.to_owned()),

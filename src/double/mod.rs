@@ -14,6 +14,7 @@ pub mod courier;
 mod dial;
 pub mod fate;
 pub mod network;
+pub mod placing;
 mod play;
 pub mod post;
 mod progress;
@@ -27,8 +28,9 @@ pub use account::{Account, Application, Hook, PhoneNumber, Voice};
 pub use call::{Call, Callback, Change, Moment};
 pub use fate::{Fate, Limits};
 pub use network::{Faults, Tally};
+pub use placing::{PlacingFaults, Reception};
 pub use play::{Caller, Line};
-pub use rest::{Answer, Asked, Heard, Question};
+pub use rest::{Answer, Asked, Heard, Manner, Question};
 pub use shared::Shared;
 pub use webhook::{Purpose, Reply, Webhook};
 
@@ -36,6 +38,7 @@ use crate::domain::{
     state::Direction,
     time::{Millis, SECOND},
 };
+use placing::Receptions;
 use play::Session;
 use progress::Task;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -48,6 +51,10 @@ pub struct Setup {
     pub calls_per_second: u32,
     /// How many requests per second its REST API answers; others get 429. None: all.
     pub requests_per_second: Option<u32>,
+    /// How many calls an account may have at once; what is beyond that is refused with 10004. None: any number.
+    pub calls_at_once: Option<usize>,
+    /// What requests to place a call meet.
+    pub placing: PlacingFaults,
     /// By how much REST lags behind callbacks.
     pub stale_ms: Millis,
     /// What callbacks meet on their way.
@@ -63,8 +70,18 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let faults = Faults::default();
-        let outbound = Outbound::ByFate;
-        Self { calls_per_second: 1, requests_per_second: None, stale_ms: 0, faults, outbound, fate: None, salt: 0 }
+        let (outbound, placing) = (Outbound::ByFate, PlacingFaults::default());
+        Self {
+            calls_per_second: 1,
+            requests_per_second: None,
+            calls_at_once: None,
+            placing,
+            stale_ms: 0,
+            faults,
+            outbound,
+            fate: None,
+            salt: 0,
+        }
     }
 }
 
@@ -99,6 +116,8 @@ pub struct Order {
     pub callback: Option<Callback>,
     /// Where it asks what to do once it is answered. None: its fate says all.
     pub twiml: Option<Hook>,
+    /// Who is told, while it goes on, what the machine detection found.
+    pub amd: Option<Hook>,
     /// What limits it.
     pub limits: Limits,
     /// What becomes of it. None: what [`Double::expect_fate`] said of the number, else [`Setup::fate`].
@@ -112,7 +131,7 @@ impl Order {
     pub fn new(account_sid: &str, from: &str, to: &str) -> Self {
         let (account_sid, to, from) = (account_sid.to_owned(), to.to_owned(), from.to_owned());
         let (limits, loses) = (Limits::default(), BTreeSet::new());
-        Self { account_sid, to, from, callback: None, twiml: None, limits, fate: None, loses }
+        Self { account_sid, to, from, callback: None, twiml: None, amd: None, limits, fate: None, loses }
     }
 
     /// All four moments are posted to `url`.
@@ -154,6 +173,7 @@ pub struct Double {
     /// The legs that follow TwiML.
     sessions: HashMap<String, Session>,
     fates: HashMap<String, Fate>,
+    receptions: Receptions,
     outage: Option<Outage>,
     /// What happens when; tasks of one moment in the order they were thought of.
     agenda: BTreeMap<(Millis, u64), Task>,
@@ -186,6 +206,7 @@ impl Double {
             by_sid: HashMap::new(),
             sessions: HashMap::new(),
             fates: HashMap::new(),
+            receptions: Receptions::new(StdRng::seed_from_u64(seed ^ RECEPTIONS)),
             outage: None,
             agenda: BTreeMap::new(),
             turns: 0,
@@ -238,6 +259,7 @@ impl Double {
         let mut call = self.new_call(&order.account_sid, &order.from, &order.to, Direction::OutboundApi);
         call.callback = order.callback;
         call.twiml = order.twiml;
+        call.amd = order.amd;
         call.loses = order.loses;
         call.phone_number_sid = self.number_sid(&order.account_sid, &order.from);
         let fate = order.fate.unwrap_or_else(|| self.fate_of(&order.to, &mut call.rng));
@@ -317,6 +339,7 @@ impl Double {
             phone_number_sid: None,
             callback: None,
             twiml: None,
+            amd: None,
             changes: Vec::new(),
             exchanges: Vec::new(),
             warnings: Vec::new(),
@@ -339,5 +362,7 @@ impl Double {
     }
 }
 
+/// Makes what requests meet independent of what becomes of calls.
+const RECEPTIONS: u64 = 0x7265_6365_6976_6564;
 /// From the request to the first digit, where nobody is before it in the queue.
 const DIAL_AFTER_MS: Millis = 200;

@@ -107,7 +107,9 @@ impl Double {
 
     /// An outbound call was answered, and does what its URL says.
     pub(super) fn follow(&mut self, call_sid: &str, hook: &Hook, now_ms: Millis) {
-        let by = self.call(call_sid).and_then(|call| call.truth()).and_then(|seen| seen.answered_by);
+        // What is detected while the call goes on is not known yet.
+        let waited = self.call(call_sid).filter(|call| call.amd.is_none());
+        let by = waited.and_then(|call| call.truth()).and_then(|seen| seen.answered_by);
         let parameters = by.map(|by| ("AnsweredBy".to_owned(), by.to_owned())).into_iter().collect();
         self.sessions.insert(call_sid.to_owned(), Session::new(None, parameters, None));
         self.ask_for_twiml(call_sid, hook, Purpose::Twiml, Vec::new(), now_ms);

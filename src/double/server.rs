@@ -1,14 +1,21 @@
 //! The double's REST API on a port: a server of its own, with nothing of the gateway in it.
 
-use super::{Question, Shared};
+use super::{Manner, Question, Shared};
 use crate::clock::SharedClock;
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
+    body::{BodySize, MessageBody},
     dev::{Server, ServerHandle},
     http::{StatusCode, header},
     web::{self, Bytes, Data},
 };
-use std::{io, net::TcpListener, time::Duration};
+use std::{
+    io,
+    net::TcpListener,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 struct Api {
     double: Shared,
@@ -44,12 +51,35 @@ async fn answer(request: HttpRequest, body: Bytes, api: Data<Api>) -> HttpRespon
         tokio::time::sleep(SILENCE).await;
         return HttpResponse::GatewayTimeout().finish();
     };
+    match answer.manner {
+        Manner::Whole => {}
+        Manner::After(by_ms) => tokio::time::sleep(Duration::from_millis(by_ms.unsigned_abs())).await,
+        Manner::Cut => return HttpResponse::with_body(StatusCode::OK, CutOff).map_into_boxed_body(),
+    }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"Twilio API\""));
     }
+    if let Some(seconds) = answer.retry_after_s {
+        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
     response.json(answer.body)
+}
+
+/// A body that fails instead of coming: the connection ends with it.
+struct CutOff;
+
+impl MessageBody for CutOff {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(1)
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        Poll::Ready(Some(Err(io::Error::other("the connection is cut"))))
+    }
 }
 
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -1,6 +1,6 @@
 //! Calls over REST: placed, shown, listed, ended.
 
-use super::{Answer, Known, Refusal, page::Paging, view};
+use super::{Answer, Known, Manner, Refusal, page::Paging, view};
 use crate::{
     domain::{
         phone::E164,
@@ -8,7 +8,7 @@ use crate::{
         time::{self, DAY, Millis},
     },
     double::{
-        Call, Callback, Double, Hook, Limits, Moment, Order, Outbound,
+        Call, Callback, Double, Hook, Limits, Moment, Order, Outbound, Reception,
         call::{Exchange, ExchangeAnswer, Seen},
         webhook::is_callable,
     },
@@ -28,10 +28,30 @@ impl Double {
                 application.hooks.status_callback.clone().map(Callback::end_only)
             }
         };
-        let sid = self.place(order, asked.now_ms);
-        let answer = Answer { status: 201, ..self.show(&sid, asked.now_ms)? };
-        self.note(&sid, asked, &answer);
-        Ok(answer)
+        self.receive(order, asked)
+    }
+
+    /// A request that is in order, received as it was said, or as the rates have it.
+    fn receive(&mut self, order: Order, asked: &Known<'_>) -> Result<Answer, Refusal> {
+        if self.is_busy(&asked.account.sid) {
+            return Err(Refusal::too_many_calls());
+        }
+        let reception = self.reception(&order.to);
+        let to = order.to.clone();
+        let mut answer = Answer::from(Refusal::of_outage(500));
+        if reception.is_done() {
+            let sid = self.place(order, asked.now_ms);
+            answer = Answer { status: 201, ..self.show(&sid, asked.now_ms)? };
+            self.note(&sid, asked, &answer);
+        }
+        match reception {
+            Reception::Good => Ok(answer),
+            Reception::TooMany { retry_after_s } => Ok(Answer { retry_after_s, ..Refusal::too_many().into() }),
+            Reception::Refused { status, code } => Err(Refusal::of_call(status, code, &to)),
+            Reception::Broken { status, .. } => Err(Refusal::of_outage(status)),
+            Reception::Cut { .. } => Ok(Answer { manner: Manner::Cut, ..answer }),
+            Reception::Late { by_ms } => Ok(Answer { manner: Manner::After(by_ms), ..answer }),
+        }
     }
 
     fn order(&self, asked: &Known<'_>) -> Result<Order, Refusal> {
@@ -65,7 +85,13 @@ impl Double {
         let method = if given("Method").as_deref() == Some("GET") { Method::Get } else { Method::Post };
         let url = given("Url").filter(|_| self.setup.outbound == Outbound::ByTwiml);
         let twiml = url.map(|url| Hook { url: url.into_owned(), method });
-        Ok(Order { limits, twiml, ..Order::new(&asked.account.sid, &from, &to) })
+        let meanwhile = given("AsyncAmd").as_deref() == Some("true") && limits.detect_machines;
+        let amd = given("AsyncAmdStatusCallback").filter(|_| meanwhile);
+        if amd.as_ref().is_some_and(|url| !is_callable(url)) {
+            return Err(Refusal::url("AsyncAmdStatusCallback is not a valid URL"));
+        }
+        let amd = amd.map(Hook::post);
+        Ok(Order { limits, twiml, amd, ..Order::new(&asked.account.sid, &from, &to) })
     }
 
     pub(super) fn load_call(&self, asked: &Known<'_>, sid: &str) -> Result<Answer, Refusal> {

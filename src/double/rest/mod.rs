@@ -42,6 +42,21 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: Value,
+    /// How many seconds the header `Retry-After` asks to wait, if there is one.
+    pub retry_after_s: Option<u32>,
+    /// How it arrives.
+    pub manner: Manner,
+}
+
+/// How an answer arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// At once.
+    Whole,
+    /// After so many milliseconds of real time.
+    After(Millis),
+    /// It does not: the connection is cut.
+    Cut,
 }
 
 /// What a test asks of a request afterwards.
@@ -220,7 +235,7 @@ impl Double {
 impl Answer {
     /// 200.
     pub const fn ok(body: Value) -> Self {
-        Self { status: 200, body }
+        Self { status: 200, body, retry_after_s: None, manner: Manner::Whole }
     }
 }
 

@@ -88,6 +88,16 @@ impl Refusal {
         Self::new(400, 21220, "Call is not in-progress. Cannot redirect.")
     }
 
+    /// The account has as many calls as it may have at once. Twilio's page on the code names no HTTP status.
+    pub fn too_many_calls() -> Self {
+        Self::new(429, 10004, "Call concurrency limit exceeded")
+    }
+
+    /// Any other refusal of a call to this address.
+    pub fn of_call(status: u16, code: u32, to: &str) -> Self {
+        Self::new(status, code, format!("The call to {to} was refused."))
+    }
+
     /// What an outage looks like.
     pub fn of_outage(status: u16) -> Self {
         let (code, message) = match status {
@@ -103,6 +113,7 @@ impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         let Refusal { status, code, message } = refusal;
         let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-        Self { status, body: json!({ "code": code, "message": message, "more_info": more_info, "status": status }) }
+        let body = json!({ "code": code, "message": message, "more_info": more_info, "status": status });
+        Self { status, ..Self::ok(body) }
     }
 }

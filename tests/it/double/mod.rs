@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod conversation;
+mod placing;
 mod rest;
 mod sdk;
 mod twiml;
