@@ -5,10 +5,12 @@
 //! that, because nothing of it was acknowledged.
 
 mod desk;
+mod dialing;
 mod listening;
 mod sweeping;
 
 pub use desk::{desk, desk_without_accounts};
+pub use dialing::exchange;
 pub use listening::pbxs;
 pub use sweeping::sweeper;
 

@@ -20,6 +20,7 @@ mod show;
 mod tell;
 mod text;
 mod turn;
+mod twilio;
 
 pub use crate::table::{Format, RowError};
 pub use control::ForceCancelled;
@@ -33,6 +34,7 @@ pub use report::{PlacedFrom, ReportText, Reported, tell_placed};
 pub use show::{Active, Counts, Outcomes, Shown};
 pub use tell::{Change, RunTold};
 pub use text::{JobText, RetryText, RunText};
+pub use twilio::{TwilioDialer, TwilioParts};
 
 use crate::{
     clock::SharedClock,

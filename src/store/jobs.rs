@@ -102,14 +102,14 @@ pub async fn find(on: impl Into<On<'_>>, tenant: &str, id: &str) -> Result<Optio
     FIND.query().bind(tenant).bind(id).fetch_optional(on).await
 }
 
-/// Jobs to be changed: locked until the transaction ends, and in the order of their keys, so that no two who change jobs
-/// wait for each other.
 /// Whose job this is: for whoever asked for one of another tenant.
 pub async fn owner(on: impl Into<On<'_>>, id: &str) -> Result<Option<String>, StoreError> {
-    todo!()
+    let row: Option<(String,)> = OWNER.query().bind(id).fetch_optional(on).await?;
+    Ok(row.map(|(tenant,)| tenant))
 }
 
-/// Jobs to be changed by whoever does not hold the lock of their tenant: locked, in one order.
+/// Jobs to be changed: locked until the transaction ends, and in the order of their keys, so that no two who change jobs
+/// wait for each other.
 pub async fn load_locked(tx: &mut Tx, keys: &[JobKey]) -> Result<Vec<JobRow>, StoreError> {
     if keys.is_empty() {
         return Ok(Vec::new());
@@ -332,6 +332,9 @@ statements! {
             updated_ms = k.updated_ms, ended_ms = k.ended_ms FROM ",
         " WHERE job.tenant = k.tenant AND job.id = k.id");
     FIND = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND id = $2");
+    // Each tenant is asked by the primary key: an index by id alone would be written for every job, and read for this only.
+    OWNER = both("SELECT tenant.id FROM tenant
+        WHERE EXISTS (SELECT 1 FROM job WHERE job.tenant = tenant.id AND job.id = $1) LIMIT 1");
     LOAD_LOCKED = split(
         concat!("SELECT ", job_columns!(names_of_c), " FROM ", job_key_columns!(sqlite_rows), " CROSS JOIN job AS c
             ON c.tenant = k.tenant AND c.id = k.id ORDER BY k.tenant, k.id"),

@@ -5,6 +5,7 @@
 //! Twilio, never sent and never signed (`usage/webhooks/webhooks-connection-overrides`).
 
 use super::{form::Form, reading::CORRELATION_BYTES_MAX};
+use crate::provider::Order;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
@@ -16,8 +17,23 @@ impl Correlation {
     /// Takes it from the query string of a webhook's URL. What is too long there is ignored there, so it is not
     /// carried on either.
     pub fn of_query(query: &Form) -> Self {
-        let value = |name| query.first(name).filter(|v| (1..=CORRELATION_BYTES_MAX).contains(&v.len()));
-        Self(CORRELATION.iter().filter_map(|name| Some((*name, value(name)?.into_owned()))).collect())
+        Self::of(|name| query.first(name).map(std::borrow::Cow::into_owned))
+    }
+
+    /// Of a call that is to be placed: whatever is told of it names the job and the attempt.
+    pub fn of_order(order: &Order) -> Self {
+        Self::of(|name| match name {
+            "lead_id" => order.lead_id.clone(),
+            "job_id" => Some(order.job_id.clone()),
+            "attempt" => Some(order.attempt.to_string()),
+            "user_id" => order.user_id.clone(),
+            _ => None,
+        })
+    }
+
+    fn of(value: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |name| value(name).filter(|v| (1..=CORRELATION_BYTES_MAX).contains(&v.len()));
+        Self(CORRELATION.iter().filter_map(|name| Some((*name, value(name)?))).collect())
     }
 
     /// As a query string, without a question mark.
@@ -72,7 +88,13 @@ impl CallbackUrls {
 
     /// The same, with a parameter more.
     pub fn to_with(&self, path: &str, name: &str, value: &str) -> String {
-        self.with(path, &format!("{name}={}", encoded(value)))
+        self.to_with_each(path, name, [value])
+    }
+
+    /// The same, with a parameter that is repeated.
+    pub fn to_with_each<'a>(&self, path: &str, name: &str, values: impl IntoIterator<Item = &'a str>) -> String {
+        let more: Vec<String> = values.into_iter().map(|value| format!("{name}={}", encoded(value))).collect();
+        self.with(path, &more.join("&"))
     }
 
     fn with(&self, path: &str, more: &str) -> String {

@@ -95,7 +95,7 @@ fn accepted(told: Told<Call>, account: &str) -> Placed {
 }
 
 fn refused(failed: Failed) -> Placed {
-    let Failed { error, status, code, may_be_done, retry_after, .. } = failed;
+    let Failed { error, status, code, may_be_done, is_waiting, retry_after, .. } = failed;
     let detail = match (&error, retry_after) {
         (ClientError::NotFound { .. }, _) => format!("{error}: is this the region of the account?"),
         (_, Some(wait)) => format!("{error}; it asks to wait {} s", wait.as_secs()),
@@ -108,6 +108,7 @@ fn refused(failed: Failed) -> Placed {
     match (code.map(about), status) {
         (Some(About::TheCall), _) => Placed::Refused(reason(&error)),
         (Some(About::Everything(kind)), _) => not_now(kind),
+        (_, None) if is_waiting => not_now(TroubleKind::TooMany),
         (_, None) => not_now(TroubleKind::Unreachable),
         (_, Some(401 | 403)) => not_now(TroubleKind::Refused),
         (_, Some(429)) => not_now(TroubleKind::TooMany),

@@ -134,9 +134,9 @@ impl Wire {
         let asked = self.ask(Question { uri, what, form: Some(form), sent: Some(&sent) });
         tokio::time::timeout(self.patience.timeout, asked).await.unwrap_or_else(|_| {
             let (what, may_be_done) = (what.to_owned(), sent.load(Ordering::Relaxed));
-            let why = if may_be_done { "no answer in time" } else { "no connection, or no turn, in time" };
+            let why = if may_be_done { "no answer in time" } else { NO_TURN };
             let error = ClientError::Unavailable { what, why: why.to_owned() };
-            Err(Failed { may_be_done, ..Failed::once(error) })
+            Err(Failed { may_be_done, is_waiting: !may_be_done, ..Failed::once(error) })
         })
     }
 
@@ -242,6 +242,8 @@ pub(super) struct Failed {
     pub(super) code: Option<u32>,
     /// Whether what was posted may have been done all the same.
     pub(super) may_be_done: bool,
+    /// Whether its turn did not come: we ask as much as we may ask.
+    pub(super) is_waiting: bool,
     /// How long Twilio asks to wait.
     pub(super) retry_after: Option<Duration>,
     may_be_repeated: bool,
@@ -249,7 +251,15 @@ pub(super) struct Failed {
 
 impl Failed {
     const fn once(error: ClientError) -> Self {
-        Self { error, status: None, code: None, may_be_done: true, may_be_repeated: false, retry_after: None }
+        Self {
+            error,
+            status: None,
+            code: None,
+            may_be_done: true,
+            is_waiting: false,
+            may_be_repeated: false,
+            retry_after: None,
+        }
     }
 
     fn repeatable(error: ClientError) -> Self {
@@ -308,6 +318,7 @@ pub(super) fn malformed(what: &str, why: impl std::fmt::Display) -> ClientError 
     ClientError::Malformed { what: what.to_owned(), why: why.to_string() }
 }
 
+const NO_TURN: &str = "no turn in time: as many requests wait as may be sent (twilio.requests_per_second)";
 const TOO_MANY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const AGENT: &str = concat!("onhook/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(5);

@@ -6,3 +6,4 @@ mod hanging_up;
 mod resolving;
 mod scene;
 mod stopping;
+mod twilio;

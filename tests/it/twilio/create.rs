@@ -258,7 +258,7 @@ async fn a_request_that_is_cut_off_is_lost_and_one_that_was_never_sent_is_not() 
     let slow = client(&server.url, Duration::from_millis(100), 0).at(Pace::per_second(1));
     assert_eq!(slow.create_call(ACCOUNT, &order()).await, Placed::Accepted(CALL.into()));
     let waited = slow.create_call(ACCOUNT, &order()).await;
-    assert!(matches!(&waited, Placed::NotNow(t) if t.kind == TroubleKind::Unreachable), "{waited:?}");
+    assert!(matches!(&waited, Placed::NotNow(t) if t.kind == TroubleKind::TooMany), "{waited:?}");
     assert_eq!(server.seen().len(), 1);
 }
 
