@@ -267,8 +267,13 @@ pub fn follow(job: &Followed<'_>, seen: &Seen<'_>, retry: &Retry, now_ms: Millis
 /// A call of a job that has ended.
 fn after(job: &Followed<'_>, seen: &Seen<'_>, retry: &Retry, now_ms: Millis) -> Follow {
     // What nobody was told may be wrong: calling again on a guess would call somebody twice.
-    let is_told = matches!(seen.call.resolution, Some(Resolution::Callback | Resolution::Reconciled));
-    let is_told = is_told && !seen.call.estimated;
+    let is_told = match seen.call.resolution {
+        // The provider's own word, also where it named no time that can be believed.
+        Some(Resolution::Callback) => true,
+        // The same, or a channel list that lacked the call: then nobody said how it ended, and the end is an estimate.
+        Some(Resolution::Reconciled) => !seen.call.estimated,
+        Some(Resolution::Manual | Resolution::Inferred) | None => false,
+    };
     let may_retry = job.may_retry && job.attempt < i64::from(retry.attempts_max);
     // A job that is over stays over; it is only known better how.
     let is_open = !job.state.is_final();

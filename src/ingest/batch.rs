@@ -3,8 +3,13 @@
 //! Every load and every write is one statement for the whole batch. Whatever leaves here is a row in the same
 //! transaction, so a batch whose commit is uncertain can be repeated: it meets its own delivery keys.
 
-use super::{Decision, Rules, Submission, Submitted, ask, contacts, decision, extension, links, owed, row, timeline};
+use super::{
+    Decision, Rules, Submission, Submitted, contacts, decision, extension, jobs,
+    keys::{delivery_key, keys_of, leg_key},
+    links, owed, row, timeline,
+};
 use crate::{
+    clock::Clock,
     domain::{
         call::{Call, Row, Step},
         effect,
@@ -30,6 +35,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub(super) struct Terms<'a> {
     pub(super) rules: &'a Rules,
     pub(super) now: Millis,
+    /// Says what time it is for leases, where that matters.
+    pub(super) clock: &'a dyn Clock,
     pub(super) rng: &'a mut StdRng,
 }
 
@@ -94,32 +101,14 @@ pub(super) async fn apply(
     for (submission, _) in submissions.iter().zip(&results).filter(|(_, r)| **r == Submitted::Repeated) {
         batch.note_repeated(submission, terms.now);
     }
+    let tied = jobs::tie(tx, &mut batch, &mut terms).await?;
     links::find(tx, &mut batch, &mut terms).await?;
     contacts::judge(tx, &mut batch, &terms).await?;
     decision::keep(tx, &batch, &mut terms).await?;
     extension::hasten_others(tx, &mut batch, terms.now).await?;
+    jobs::follow(tx, &mut batch, &mut terms, tied).await?;
     batch.write(tx, terms.rules, terms.now).await?;
     Ok((results, batch.tally))
-}
-
-/// The legs a batch speaks of and their parents, sorted, each once.
-fn keys_of(submissions: &[Submission]) -> Vec<LegKey> {
-    let mut keys = BTreeSet::new();
-    for submission in submissions {
-        keys.extend(ask::keys(submission));
-        for signal in &submission.signals {
-            let key = |id: &str| LegKey {
-                tenant: submission.tenant.clone(),
-                provider_id: id.to_owned(),
-                account: signal.leg.account.clone(),
-            };
-            keys.insert(key(&signal.leg.provider_id));
-            if let Some(parent) = signal.details.get(&Field::ParentId) {
-                keys.insert(key(parent));
-            }
-        }
-    }
-    keys.into_iter().collect()
 }
 
 /// Stores the deliveries of a batch; answers the keys of those that are new.
@@ -138,15 +127,6 @@ fn outcome_of(submission: &Submission, fresh: &mut HashSet<DeliveryKey>) -> Subm
     match &submission.delivery {
         Some(row) if !fresh.remove(&delivery_key(row)) => Submitted::Repeated,
         Some(_) | None => Submitted::Stored,
-    }
-}
-
-fn delivery_key(row: &deliveries::DeliveryRow) -> DeliveryKey {
-    DeliveryKey {
-        tenant: row.tenant.clone(),
-        provider_id: row.provider_id.clone(),
-        account: row.account.clone(),
-        id: row.id.clone(),
     }
 }
 
@@ -385,14 +365,6 @@ impl Leg {
 
     pub(super) const fn is_touched(&self) -> bool {
         self.touched
-    }
-}
-
-pub(super) fn leg_key(tenant: &str, signal: &Signal) -> LegKey {
-    LegKey {
-        tenant: tenant.to_owned(),
-        provider_id: signal.leg.provider_id.clone(),
-        account: signal.leg.account.clone(),
     }
 }
 

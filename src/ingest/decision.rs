@@ -3,7 +3,8 @@
 
 use super::{
     Submission,
-    batch::{Batch, Leg, Terms, leg_key},
+    batch::{Batch, Leg, Terms},
+    keys::leg_key,
 };
 use crate::{
     domain::{

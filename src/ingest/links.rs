@@ -127,7 +127,7 @@ fn far_end(leg: &Leg) -> Option<NumberKey> {
     Some(NumberKey { tenant: leg.row.tenant.clone(), phone_e164: number.as_str().to_owned() })
 }
 
-fn own_signal(
+pub(super) fn own_signal(
     leg: &Leg,
     witness: Witness,
     details: BTreeMap<Field, String>,

@@ -10,6 +10,8 @@ mod contacts;
 mod decision;
 mod extension;
 pub mod import;
+mod jobs;
+mod keys;
 mod links;
 mod owed;
 mod pruned;

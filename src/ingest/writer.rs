@@ -133,7 +133,7 @@ impl Writer {
         let Parts { db, clock, rng, rules, metrics } = &mut self.parts;
         let watch = Stopwatch::start();
         let mut tx = db.begin().await?;
-        let terms = Terms { rules, now: clock.now_ms(), rng };
+        let terms = Terms { rules, now: clock.now_ms(), clock: &**clock, rng };
         let applied = batch::apply(&mut tx, terms, submissions).await?;
         tx.commit().await?;
         metrics.commit(submissions.len(), watch.seconds());

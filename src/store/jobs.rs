@@ -2,7 +2,7 @@
 
 use super::{
     On, StoreError, Tx, slots,
-    sql::{columns, statements},
+    sql::{Sql, columns, statements},
 };
 use serde::Serialize;
 use sqlx::FromRow;
@@ -189,6 +189,7 @@ pub async fn end_queued(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
+    lock_open(tx, &LOCK_OPEN, tenant, run_id).await?;
     let query = END_QUEUED.query().bind(tenant).bind(run_id).bind(state).bind(error).bind(now_ms);
     let ended = query.execute(tx).await?;
     slots::release_idle(tx, tenant, Some(run_id), now_ms).await?;
@@ -204,6 +205,7 @@ pub async fn end_placing(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
+    lock_open(tx, &LOCK_OPEN, tenant, run_id).await?;
     let query = END_PLACING.query().bind(tenant).bind(run_id).bind(state).bind(error).bind(now_ms);
     let ended = query.execute(tx).await?;
     slots::release_idle(tx, tenant, Some(run_id), now_ms).await?;
@@ -218,10 +220,20 @@ pub async fn cancel_of_lead(
     error: &str,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
+    lock_open(tx, &LOCK_OPEN_OF_LEAD, tenant, lead_id).await?;
     let query = CANCEL_OF_LEAD.query().bind(tenant).bind(lead_id).bind("cancelled").bind(error).bind(now_ms);
     let ended = query.execute(tx).await?;
     slots::release_idle(tx, tenant, None, now_ms).await?;
     Ok(ended)
+}
+
+/// Waits for whoever is changing a job that is not over, and keeps it from changing: a job whose call just ended may be
+/// about to wait for its next attempt, and would be missed by what is done to those that wait now.
+async fn lock_open(tx: &mut Tx, which: &'static Sql, tenant: &str, of: &str) -> Result<(), StoreError> {
+    match tx {
+        Tx::Sqlite(_) => Ok(()),
+        Tx::Postgres(_) => which.query().bind(tenant).bind(of).execute(tx).await.map(drop),
+    }
 }
 
 /// The jobs of a run whose calls are under way and known (`placed` or `live`), at most `limit`.
@@ -293,34 +305,26 @@ macro_rules! waiting {
     };
 }
 
-/// Changes the jobs of which `$which` is true. Whoever follows a call locks jobs in the order of their keys (see
-/// [`load_locked`]); so does this, on PostgreSQL.
-macro_rules! change {
-    (sqlite $set:expr, $which:expr) => {
-        concat!("UPDATE job SET ", $set, " WHERE ", $which)
-    };
-    (postgres $set:expr, $which:expr) => {
+/// Locks the jobs that are not over, in the order of their keys (see [`load_locked`]).
+macro_rules! lock_open {
+    ($of:literal) => {
         concat!(
-            "WITH k AS MATERIALIZED (SELECT tenant, id FROM job WHERE ",
-            $which,
-            " ORDER BY tenant, id FOR UPDATE)
-             UPDATE job SET ",
-            $set,
-            " FROM k WHERE job.tenant = k.tenant AND job.id = k.id"
+            "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE tenant = $1 AND ",
+            $of,
+            " = $2 AND state IN ('queued', 'placing', 'placed', 'live') ORDER BY tenant, id FOR UPDATE) AS k"
         )
     };
 }
 
 macro_rules! end {
-    ($on:ident $which:literal) => {
-        change!($on "state = $3, error = $4, token = NULL, updated_ms = $5, ended_ms = $5", $which)
+    ($which:literal) => {
+        concat!("UPDATE job SET state = $3, error = $4, token = NULL, updated_ms = $5, ended_ms = $5 WHERE ", $which)
     };
 }
 
-macro_rules! take_back {
-    ($on:ident) => {
-        change!($on "token = NULL, updated_ms = $4",
-            "tenant = $1 AND run_id = $2 AND state = 'queued' AND token IS NOT NULL AND token <> $3")
+macro_rules! reserved_otherwise {
+    () => {
+        "tenant = $1 AND run_id = $2 AND state = 'queued' AND token IS NOT NULL AND token <> $3"
     };
 }
 
@@ -354,16 +358,20 @@ statements! {
     );
     LIST_RESERVED = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND run_id = $2
         AND state = 'queued' AND token IS NOT NULL AND token = $3 ORDER BY place LIMIT $4");
-    TAKE_BACK = split(take_back!(sqlite), take_back!(postgres));
+    TAKE_BACK = split(
+        concat!("UPDATE job SET token = NULL, updated_ms = $4 WHERE ", reserved_otherwise!()),
+        concat!("WITH k AS MATERIALIZED (SELECT tenant, id FROM job WHERE ", reserved_otherwise!(), "
+             ORDER BY tenant, id FOR UPDATE)
+            UPDATE job SET token = NULL, updated_ms = $4 FROM k WHERE job.tenant = k.tenant AND job.id = k.id"),
+    );
     FIRST_DUE = both("SELECT due_ms ", waiting!(), " ORDER BY due_ms LIMIT 1");
     ANY_OPEN = both("SELECT CAST(1 AS BIGINT) FROM job WHERE tenant = $1 AND run_id = $2
         AND state IN ('queued', 'placing', 'placed', 'live') LIMIT 1");
-    END_QUEUED = split(end!(sqlite "tenant = $1 AND run_id = $2 AND state = 'queued'"),
-        end!(postgres "tenant = $1 AND run_id = $2 AND state = 'queued'"));
-    END_PLACING = split(end!(sqlite "tenant = $1 AND run_id = $2 AND state = 'placing'"),
-        end!(postgres "tenant = $1 AND run_id = $2 AND state = 'placing'"));
-    CANCEL_OF_LEAD = split(end!(sqlite "tenant = $1 AND lead_id = $2 AND state = 'queued'"),
-        end!(postgres "tenant = $1 AND lead_id = $2 AND state = 'queued'"));
+    LOCK_OPEN = split("SELECT $1, $2", lock_open!("run_id"));
+    LOCK_OPEN_OF_LEAD = split("SELECT $1, $2", lock_open!("lead_id"));
+    END_QUEUED = both(end!("tenant = $1 AND run_id = $2 AND state = 'queued'"));
+    END_PLACING = both(end!("tenant = $1 AND run_id = $2 AND state = 'placing'"));
+    CANCEL_OF_LEAD = both(end!("tenant = $1 AND lead_id = $2 AND state = 'queued'"));
     LIST_LIVE = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND run_id = $2
         AND state IN ('placed', 'live') ORDER BY place LIMIT $3");
     LIST_LOST = both("SELECT ", job_columns!(names_of_c), " FROM job AS c JOIN run AS r ON r.tenant = c.tenant AND r.id = c.run_id

@@ -60,6 +60,15 @@ pub struct RunRow {
     pub last_error_ms: Option<i64>,
 }
 
+/// A run across tenants.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct RunKey {
+    /// Whose it is.
+    pub tenant: String,
+    /// `run_…`.
+    pub run_id: String,
+}
+
 /// Which runs to list. `None` does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
@@ -111,6 +120,14 @@ pub async fn find_by_key(on: impl Into<On<'_>>, tenant: &str, key: &str) -> Resu
     FIND_BY_KEY.query().bind(tenant).bind(key).fetch_optional(on).await
 }
 
+/// The runs with these keys.
+pub async fn list_by_keys(on: impl Into<On<'_>>, keys: &[RunKey]) -> Result<Vec<RunRow>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    LIST_BY_KEYS.over(keys).fetch_all(on).await
+}
+
 /// Whose run this is: for whoever asked for one of another tenant.
 pub async fn owner(on: impl Into<On<'_>>, id: &str) -> Result<Option<String>, StoreError> {
     let row: Option<(String,)> = OWNER.query().bind(id).fetch_optional(on).await?;
@@ -143,13 +160,6 @@ pub async fn count_jobs(on: impl Into<On<'_>>, tenant: &str, run_ids: &[String])
     COUNT_JOBS.over(&run_ids.iter().map(key).collect::<Vec<_>>()).fetch_all(on).await
 }
 
-/// A run, to be looked up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct RunKey {
-    tenant: String,
-    run_id: String,
-}
-
 columns!(run_columns of RunRow {
     tenant text, id text, key text, name text, state text, worker text, account text, provider text, settings text,
     place_every_us int, place_next_us int, calls_max int, holder text, token int, lease_until_ms int, leased_ms int,
@@ -169,6 +179,7 @@ statements! {
         " WHERE run.tenant = k.tenant AND run.id = k.id");
     FIND = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND id = $2");
     FIND_BY_KEY = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND key = $2 AND key IS NOT NULL");
+    LIST_BY_KEYS = lookup(run_key_columns in "run" as run_columns: "c.tenant = k.tenant AND c.id = k.run_id");
     OWNER = both("SELECT tenant FROM run WHERE id = $1");
     LIST = both("SELECT ", run_columns!(names), " FROM run WHERE tenant = $1 AND (created_ms, id) < ($2, $3)
             AND (CAST($5 AS TEXT) IS NULL OR state = $5) AND (CAST($6 AS TEXT) IS NULL OR worker = $6)

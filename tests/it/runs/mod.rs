@@ -7,3 +7,6 @@ mod resolving;
 mod scene;
 mod stopping;
 mod twilio;
+mod following;
+mod following_stories;
+mod stage;

@@ -5,7 +5,7 @@ use crate::support::database::{TestDatabase, on_both};
 use onhook::store::{
     StoreError,
     jobs::{self, JobRow},
-    runs::{self, JobCount, RunFilter, RunRow},
+    runs::{self, JobCount, RunFilter, RunKey, RunRow},
 };
 use std::time::Duration;
 
@@ -58,6 +58,9 @@ async fn a_run_comes_back_as_it_was_written(at: TestDatabase) {
     commit!(at, |tx| runs::insert(tx, &full()));
     assert_eq!(runs::find(&at.db, "acme", "run_1").await.unwrap(), Some(full()));
     assert_eq!(runs::find(&at.db, "other", "run_1").await.unwrap(), None);
+    let key = |run_id: &str| RunKey { tenant: "acme".into(), run_id: run_id.into() };
+    assert_eq!(runs::list_by_keys(&at.db, &[key("run_2"), key("run_1")]).await.unwrap(), [full()]);
+    assert_eq!(runs::list_by_keys(&at.db, &[]).await.unwrap(), []);
     assert_eq!(runs::owner(&at.db, "run_1").await.unwrap(), Some("acme".into()));
     assert_eq!(runs::owner(&at.db, "run_2").await.unwrap(), None);
     let other = RunRow { tenant: "other".into(), ..run(2, "pending") };
