@@ -4,6 +4,7 @@
 //! out: when the queue is full the connection is dropped, and what was missed is learned from the next channel list.
 
 mod asking;
+mod chance;
 mod door;
 mod listening;
 mod pinned;
@@ -16,6 +17,7 @@ use crate::{
     domain::{time::Millis, words},
 };
 use asking::Question;
+pub use chance::Chance;
 use door::Door;
 use queue::{Queue, Tally};
 use rand::{SeedableRng, rngs::StdRng};
@@ -147,14 +149,24 @@ impl Client {
     /// Asks something on the connection that asks, which is opened if it is not there. An answer `Error` is an [`AskError`].
     /// Only actions that answer at once: an `Originate` without `Async` would hold up this connection until it is dropped.
     pub async fn ask(&self, action: Action) -> Result<Answer, AskError> {
+        self.ask_once(action, Chance::default()).await
+    }
+
+    /// The same, unless somebody takes the chance before: then it is never sent. Once it was sent and no answer is heard, that
+    /// is [`AskError::Unanswered`]; every other error means that nothing was sent, or that the PBX refused.
+    pub async fn ask_once(&self, action: Action, chance: Chance) -> Result<Answer, AskError> {
         action.check()?;
         let (name, (answer, answered)) = (action.name(), oneshot::channel());
         let stopped = || AskError::Away { action: name, why: "the client has stopped".to_owned() };
-        self.questions.try_send(Question { action, answer }).map_err(|e| match e {
+        self.questions.try_send(Question { action, chance: chance.clone(), answer }).map_err(|e| match e {
             TrySendError::Full(_) => AskError::TooMany { action: name },
             TrySendError::Closed(_) => stopped(),
         })?;
-        answered.await.unwrap_or_else(|_| Err(stopped()))
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) if chance.take() => Err(stopped()),
+            Err(_) => Err(AskError::Unanswered { action: name, why: "the client has stopped".to_owned() }),
+        }
     }
 
     /// How it goes.

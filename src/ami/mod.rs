@@ -11,6 +11,7 @@ pub mod correlator;
 pub mod doctor;
 pub mod frame;
 pub mod message;
+pub mod originate;
 pub mod session;
 pub mod snapshot;
 

@@ -287,7 +287,48 @@ fn outcome(status: Status) -> Option<Outcome> {
     status.as_str().parse().ok()
 }
 
+/// The provider's id of a call where we choose it (Asterisk's `ChannelId`): never the same for two attempts.
+pub fn call_id(job_id: &str, attempt: i64) -> String {
+    format!("{job_id}-{attempt}")
+}
+
+/// The job and the attempt that such an id names. `None`: it is none of ours.
+pub fn of_call_id(provider_id: &str) -> Option<(&str, i64)> {
+    let (job_id, attempt) = provider_id.rsplit_once('-')?;
+    let made = job_id.strip_prefix("job_")?;
+    let is_ours = made.len() == ULID_BYTES && made.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+    let attempt: i64 = attempt.parse().ok().filter(|attempt| *attempt >= 1)?;
+    (is_ours && call_id(job_id, attempt) == provider_id).then_some((job_id, attempt))
+}
+
+const ULID_BYTES: usize = 26;
+
 /// After which time a request whose answer is lost is looked for at the provider.
 pub const LOOK_FOR_AFTER_MS: Millis = 2 * MINUTE;
 /// Between two heartbeats of whoever dials.
 pub const BEAT_EVERY_MS: Millis = 2 * SECOND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::new_id;
+
+    #[test]
+    fn ids_of_calls_name_their_attempt() {
+        let job = new_id("job", 1_795_160_000_000, 7);
+        let id = call_id(&job, 12);
+        assert_eq!(of_call_id(&id), Some((job.as_str(), 12)));
+        for other in [
+            "1795160000.12",
+            "job_1-1",
+            &job,
+            &format!("{job}-0"),
+            &format!("{job}-01"),
+            &format!("{job}-+1"),
+            &format!("{id};2"),
+            &format!("{id}-2"),
+        ] {
+            assert_eq!(of_call_id(other), None, "{other}");
+        }
+    }
+}

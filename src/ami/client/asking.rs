@@ -1,7 +1,7 @@
 //! The connection that asks: opened when something is asked, closed when long nothing was.
 
 use super::{
-    Answer, AskError, DownKind,
+    Answer, AskError, Chance, DownKind,
     wire::{Ends, Wire},
 };
 use crate::{
@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Question {
     /// What.
     pub action: Action,
+    /// Taken right before it is sent; one that is taken is not sent.
+    pub chance: Chance,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<Answer, AskError>>,
 }
@@ -122,7 +124,7 @@ impl Desk {
         if !wire.session.is_ready() {
             return;
         }
-        for question in self.unasked.drain(..) {
+        for question in self.unasked.drain(..).filter(|question| question.chance.take()) {
             self.last = self.last.saturating_add(1);
             self.waiting.insert(self.last, question.answer);
             wire.session.ask(self.last, question.action, now_ms);

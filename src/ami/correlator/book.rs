@@ -6,6 +6,7 @@ use super::{
     leg::{Channel, DOWN, RING, RINGING, Sight, UP},
     name::{self, ChannelName},
     outcome::{self, DialWord, Ending},
+    placed::Placed,
     tell::{Facts, Moment, Teller, fact},
 };
 use crate::domain::{
@@ -22,6 +23,8 @@ pub(super) struct Book {
     pub calls: BTreeMap<String, Conversation>,
     pub bridges: BTreeMap<String, Bridge>,
     pub stones: Tombstones,
+    /// The calls that we asked for, and of which no channel was seen yet.
+    pub placed: BTreeMap<String, Placed>,
     /// The calls that are held back, by when they are due; an entry may be outdated, the call knows.
     held: BTreeSet<(Millis, String)>,
     pub teller: Teller,
@@ -38,6 +41,7 @@ impl Book {
             calls: BTreeMap::new(),
             bridges: BTreeMap::new(),
             stones: Tombstones::default(),
+            placed: BTreeMap::new(),
             held: BTreeSet::new(),
             teller: Teller::new(account),
             hints: BTreeMap::new(),
@@ -84,6 +88,7 @@ impl Book {
             name: name.to_owned(),
             linkedid: linkedid.to_owned(),
             local: ChannelName::read(name).is_local(),
+            canceled: self.placed.remove(uniqueid).is_some_and(|placed| placed.canceled),
             began_ms: now.at_ms,
             heard_ms: now.received_ms,
             alive_ms: now.at_ms,
@@ -278,8 +283,10 @@ impl Book {
 
     /// An originate that failed, of a channel nobody has seen. It may still be seen, if its messages come later.
     pub(super) fn refuse(&mut self, uniqueid: &str, outcome: Outcome, facts: Facts, now: Moment) {
+        let placed = self.placed.remove(uniqueid);
         let call = Self::open(&mut self.calls, uniqueid, now);
         call.refused = Some(outcome);
+        call.canceled |= placed.is_some_and(|placed| placed.canceled);
         call.facts.extend(facts);
         self.hold(uniqueid, now, now.received_ms.saturating_add(HOLD_MS));
     }

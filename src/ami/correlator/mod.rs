@@ -5,7 +5,7 @@
 //!
 //! `leg` is one channel, `conversation` a call with its bridges; `book` holds all of them and the few ways in which they
 //! change. `stream` reads messages, `relist` channel lists, `lead` whose call it is, `board` what extensions do; `outcome`
-//! decides how it ended, `name` takes names apart, `tell` makes signals, `bounds` keeps all of it small.
+//! decides how it ended, `placed` waits for the channels of calls we ask for, `name` takes names apart, `tell` makes signals, `bounds` keeps all of it small.
 
 mod board;
 mod book;
@@ -15,6 +15,7 @@ mod lead;
 mod leg;
 mod name;
 mod outcome;
+mod placed;
 mod relist;
 mod stream;
 mod tell;
@@ -22,6 +23,7 @@ mod tell;
 mod tests;
 
 pub use board::{DeviceState, ExtensionChange};
+pub use placed::Placing;
 
 use super::{Message, Snapshot};
 use crate::domain::{
@@ -133,6 +135,7 @@ impl Correlator {
         let hangups = kept_back.iter().filter(|message| message.event() == Some("Hangup"));
         let hung: BTreeSet<String> = hangups.filter_map(|m| m.value("Uniqueid")).map(str::to_owned).collect();
         self.book.resync(snapshot, gap, &hung, self.rules.if_answered);
+        self.book.miss_placed(snapshot, gap, &hung, self.rules.if_answered);
         let (messages, overflowed) = kept_back.into_messages();
         self.has_lost = overflowed;
         for (message, heard) in messages {
@@ -144,19 +147,13 @@ impl Correlator {
     /// Takes a channel list while connected. What two of them in a row lack has ended, and nobody told.
     pub fn audit(&mut self, snapshot: &Snapshot) -> Vec<Signal> {
         self.book.audit(snapshot, self.rules.if_answered);
+        self.book.miss_placed(snapshot, Gap::default(), &BTreeSet::new(), self.rules.if_answered);
         self.book.teller.take()
     }
 
     /// The connection is gone: nothing is known until the next channel list.
     pub fn disconnected(&mut self) {
         self.kept_back = None;
-    }
-
-    /// An action of ours asked for the end of this channel: if nobody answered, its call is canceled, whatever Asterisk says.
-    pub fn hangup_asked(&mut self, uniqueid: &str) {
-        if let Some(channel) = self.book.channels.get_mut(uniqueid) {
-            channel.canceled = true;
-        }
     }
 
     /// Does what has become due: calls whose legs have all ended are told as ended two seconds later.
@@ -204,7 +201,9 @@ impl Correlator {
     pub fn follows(&self, provider_id: &str) -> bool {
         let is_call = self.book.calls.get(provider_id).is_some_and(|call| !call.over && call.told.is_some());
         let leg = self.book.channels.get(provider_id);
-        is_call || leg.is_some_and(|channel| channel.is_leg(provider_id) && channel.told.is_some())
+        is_call
+            || self.awaits(provider_id)
+            || leg.is_some_and(|channel| channel.is_leg(provider_id) && channel.told.is_some())
     }
 
     /// States of extensions need no order among calls: they are taken at once.

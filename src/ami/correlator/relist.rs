@@ -339,7 +339,7 @@ impl Book {
 }
 
 /// What a gap, or a restart of the PBX, means for what a list lacks.
-fn judge_gap(gap: Gap, now: Moment, if_answered: Outcome, began_ms: Millis, alive_ms: Millis) -> Weak {
+pub(super) fn judge_gap(gap: Gap, now: Moment, if_answered: Outcome, began_ms: Millis, alive_ms: Millis) -> Weak {
     let restarted_ms = gap.restarted_ms.filter(|restarted_ms| began_ms < *restarted_ms);
     let floor_ms = gap.heard_ms;
     let (decided_ms, cause) = match restarted_ms {

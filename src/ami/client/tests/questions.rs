@@ -51,3 +51,38 @@ async fn what_was_asked_when_the_connection_broke_may_have_been_done() {
     assert!(matches!(&error, AskError::Unanswered { action: "Hangup", .. }), "{error}");
     assert!(error.to_string().ends_with("it may have been done"), "{error}");
 }
+
+/// Nothing that was given up is sent later: whoever waits for it no more may do it otherwise.
+#[tokio::test]
+async fn what_was_given_up_before_it_was_sent_is_not_sent() {
+    let peer = Peer::new(None).await;
+    let it = start(peer.target(), quick(), Room::default());
+    let _listening = peer.in_sync().await;
+    let chance = Chance::default();
+    let (client, asked_with) = (it.client.clone(), chance.clone());
+    let asked =
+        tokio::spawn(async move { client.ask_once(Action::new("Originate").with("Channel", "x"), asked_with).await });
+    let mut line = peer.accept().await;
+    assert!(chance.take(), "it was sent before anybody was logged in");
+    assert_eq!(line.login().await, "off");
+    let error = soon(asked).await.unwrap().unwrap_err();
+    assert!(matches!(&error, AskError::Unanswered { .. }), "who took the chance knows better: {error}");
+    let client = it.client.clone();
+    let later = tokio::spawn(async move { client.ask(Action::new("Hangup")).await });
+    loop {
+        match line.read().await.unwrap().0.as_str() {
+            "Hangup" => break,
+            name => assert_ne!(name, "Originate"),
+        }
+    }
+    drop(line);
+    assert!(soon(later).await.unwrap().is_err());
+    assert!(!chance.take());
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_takes_the_chance() {
+    let chance = Chance::default();
+    drop(chance.taken_at_the_end());
+    assert!(!chance.take());
+}

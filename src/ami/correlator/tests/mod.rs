@@ -3,6 +3,7 @@
 mod listed;
 mod met;
 mod order;
+mod placed;
 mod replay;
 mod restart;
 mod script;
