@@ -16,7 +16,8 @@ impl Model {
         match step {
             Step::Begin { from, to } => self.begin(call, &from, &to),
             Step::Originate { phone } => self.originate(call, &phone),
-            Step::Pick { leg: at, application } => self.pick(&leg(at), application),
+            Step::Fail => self.tell_originated(call, call.order.channel_id.as_deref().unwrap_or_default(), 0),
+            Step::Pick { leg: at, application } => self.pick(call, &leg(at), application),
             Step::Join { leg: at } => self.tell_queue("QueueCallerJoin", &leg(at), "", |text| text),
             Step::Dial { by, phones, queue } => self.dial(call, &leg(by), &phones, queue),
             Step::Ring { leg: at } => self.ring(&leg(at)),
@@ -50,7 +51,7 @@ impl Model {
         }
     }
 
-    fn name_lead(&mut self, call: &Call, id: &str) {
+    pub(super) fn name_lead(&mut self, call: &Call, id: &str) {
         let Some(lead) = &call.order.lead else { return };
         if let Some(channel) = self.channel_mut(id) {
             channel.variables.push((LEAD.to_owned(), lead.clone()));
@@ -58,32 +59,16 @@ impl Model {
         self.tell_as("VarSet", Class::Dialplan, &[("", id)], |text| text.line("Variable", LEAD).line("Value", lead));
     }
 
-    fn originate(&mut self, call: &mut Call, phone: &str) {
-        let id = self.make(phone, DOWN, None, call.order.channel_id.clone());
-        if let Some(channel) = self.channel_mut(&id) {
-            (channel.originated, channel.dialed_by) = (true, Some((String::new(), true)));
-        }
-        call.legs.push(id.clone());
-        call.truth.linkedid.clone_from(&id);
-        call.truth.began_ms = self.now_ms();
-        self.tell("Newchannel", &[("", &id)], |text| text);
-        self.name_lead(call, &id);
-        if let Some(number) = &call.order.caller_id {
-            let party = Party { number: number.clone(), name: String::new() };
-            if let Some(channel) = self.channel_mut(&id) {
-                channel.party = party.clone();
-            }
-            self.tell("NewCallerid", &[("", &id)], |text| text.line("CID-CallingPres", 0));
-            self.show(&id, party);
-        }
-        self.tell("DialBegin", &[("Dest", &id)], |text| text.line("DialString", phone));
-    }
-
-    fn pick(&mut self, id: &str, application: &'static str) {
+    fn pick(&mut self, call: &mut Call, id: &str, application: &'static str) {
         let now_ms = self.now_ms();
         let Some(channel) = self.channel_mut(id) else { return };
-        (channel.state, channel.answered_ms) = (UP, Some(now_ms));
         channel.application = (application, String::new());
+        if channel.originated {
+            // It was answered before, by whoever was rung; nobody else is.
+            call.truth.answered_ms = Some(now_ms);
+            return;
+        }
+        (channel.state, channel.answered_ms) = (UP, Some(now_ms));
         self.tell("Newstate", &[("", id)], |text| text);
     }
 
@@ -125,7 +110,7 @@ impl Model {
     }
 
     /// The display of a leg shows somebody else.
-    fn show(&mut self, id: &str, party: Party) {
+    pub(super) fn show(&mut self, id: &str, party: Party) {
         let Some(channel) = self.channel_mut(id) else { return };
         channel.connected = party;
         self.tell("NewConnectedLine", &[("", id)], |text| text);
@@ -178,23 +163,17 @@ impl Model {
         self.bridge(id, &by);
     }
 
-    fn tell_originated(&mut self, call: &Call, id: &str, reason: u8) {
-        let word = if reason == 4 { "Success" } else { "Failure" };
-        let name = self.channel(id).map(|channel| (channel.name.clone(), channel.device().to_owned()));
-        let (name, device) = name.unwrap_or_default();
-        let (name, to) = (if reason == 4 { name } else { device }, call.order.to.clone());
-        self.tell("OriginateResponse", &[], |text| {
-            let text = text.line("Response", word).line("Channel", name).line("Context", super::channel::CONTEXT);
-            text.line("Exten", to).line("Reason", reason).line("Uniqueid", id).line("CallerIDNum", "<unknown>")
-        });
-    }
-
     fn reject(&mut self, call: &mut Call, id: &str, cause: u8) {
         if self.channel(id).is_none() {
             return;
         }
         self.tell("HangupRequest", &[("", id)], |text| text.line("Cause", cause));
-        self.dial_end(call, id, if cause == 17 { "BUSY" } else { "CONGESTION" });
+        let word = match cause {
+            17 => "BUSY",
+            34 => "CONGESTION",
+            _ => "NOANSWER",
+        };
+        self.dial_end(call, id, word);
         if self.channel(id).is_some_and(|channel| channel.originated) {
             self.tell_originated(call, id, 0);
         }

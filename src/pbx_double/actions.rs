@@ -25,6 +25,8 @@ impl Double {
             "" => refuse(id, "Missing action in request"),
             _ if !logged_in => refuse(id, "Permission denied"),
             _ if !self.may(number, &action) => refuse(id, "Permission denied"),
+            // What comes of it is told after the answer.
+            "originate" => return self.originate(number, request, now_ms),
             _ => self.act_on(number, &action, request, now_ms),
         };
         self.put(number, now_ms, Out::Bytes(bytes));
@@ -78,6 +80,14 @@ impl Double {
         let write = self.lines.get(&number).and_then(|line| line.user.as_ref()).map(|(_, _, write)| write.as_slice());
         let needs = ACTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(action)).map_or(&[][..], |(_, any)| any);
         needs.is_empty() || needs.iter().any(|class| write.is_some_and(|write| write.contains(class)))
+    }
+
+    /// Takes every right to do something from a user, also where it is logged in; the right to ask how things are stays.
+    pub fn forbid(&mut self, name: &str) {
+        let users = self.setup.users.iter_mut().filter(|user| user.name == name);
+        users.for_each(|user| user.write = vec![Class::Reporting]);
+        let lines = self.lines.values_mut().filter_map(|line| line.user.as_mut()).filter(|(user, ..)| user == name);
+        lines.for_each(|(_, _, write)| *write = vec![Class::Reporting]);
     }
 
     fn challenge(&mut self, number: u64, request: &Request) -> Vec<u8> {
@@ -241,6 +251,7 @@ const ACTIONS: &[(&str, &[Class])] = &[
     ("ListCommands", &[]),
     ("Login", &[]),
     ("Logoff", &[]),
+    ("Originate", &[Class::Originate]),
     ("Ping", &[]),
     ("QueueStatus", &[]),
     ("Status", &[Class::System, Class::Call, Class::Reporting]),

@@ -19,13 +19,18 @@ pub struct Order {
     pub channel_id: Option<String>,
     /// The number that program shows to both, in place of the phone's own.
     pub caller_id: Option<String>,
+    /// What that program dialed, where it is not the phone's own name: `15557654321@trunk`.
+    pub dialed: Option<String>,
+    /// The variables that program gave it.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Order {
     /// A phone calls a number.
     pub fn new(from: &str, to: &str, fate: Fate) -> Self {
         let (from, to) = (from.to_owned(), to.to_owned());
-        Self { from, to, fate, ring_ms: 1_000, lead: None, channel_id: None, caller_id: None }
+        let (ring_ms, lead, channel_id, caller_id, dialed, variables) = (1_000, None, None, None, None, Vec::new());
+        Self { from, to, fate, ring_ms, lead, channel_id, caller_id, dialed, variables }
     }
 
     /// Its phones ring for so long.
@@ -76,6 +81,15 @@ pub enum Fate {
     Busy,
     /// It says congestion at once.
     Congestion,
+    /// Whoever is called declines.
+    Rejected,
+    /// A phone that a program rings answers, and the dialplan keeps it for so long.
+    Kept {
+        /// For how long.
+        talk_ms: Millis,
+    },
+    /// What a program dials is not there: no channel is ever made.
+    NoChannel,
     /// Nobody answers.
     NoAnswer,
     /// The caller hangs up while it rings.
@@ -137,6 +151,8 @@ pub enum Step {
     Join { leg: Leg },
     /// These phones are dialed, by the dialplan or by the queue.
     Dial { by: Leg, phones: Vec<String>, queue: bool },
+    /// What a program dials is not there.
+    Fail,
     /// The phone of a leg rings.
     Ring { leg: Leg },
     /// It answers; with `queue` the queue connects it.
@@ -179,13 +195,15 @@ pub fn steps(order: &Order) -> Vec<(Millis, Step)> {
 /// How a call of this fate ends.
 pub const fn outcome(fate: &Fate) -> Outcome {
     match fate {
-        Fate::Answered { .. } | Fate::BlindTransfer { .. } | Fate::AttendedTransfer { .. } => Outcome::Completed,
+        Fate::Answered { .. } | Fate::BlindTransfer { .. } | Fate::AttendedTransfer { .. } | Fate::Kept { .. } => {
+            Outcome::Completed
+        }
         Fate::Group { answers, .. } | Fate::Queue { answers, .. } => match answers {
             Some(_) => Outcome::Completed,
             None => Outcome::NoAnswer,
         },
         Fate::Busy => Outcome::Busy,
-        Fate::Congestion | Fate::Unregistered => Outcome::Failed,
+        Fate::Congestion | Fate::Unregistered | Fate::Rejected | Fate::NoChannel => Outcome::Failed,
         Fate::NoAnswer | Fate::AnnouncedNoAnswer { .. } => Outcome::NoAnswer,
         Fate::Canceled => Outcome::Canceled,
     }
@@ -193,8 +211,13 @@ pub const fn outcome(fate: &Fate) -> Outcome {
 
 /// The first phone of an originated call; whether it answers, so that the dialplan goes on.
 fn originated(plan: &mut Plan, order: &Order) -> bool {
+    if order.fate == Fate::NoChannel {
+        plan.now(Step::Fail);
+        return false;
+    }
     plan.now(Step::Originate { phone: order.from.clone() });
     match order.fate {
+        Fate::Rejected => plan.now(Step::Reject { leg: 0, cause: 21 }),
         Fate::Busy => plan.now(Step::Reject { leg: 0, cause: 17 }),
         Fate::Congestion => plan.now(Step::Reject { leg: 0, cause: 34 }),
         Fate::NoAnswer => {
@@ -220,8 +243,17 @@ fn dialed(plan: &mut Plan, order: &Order) -> Outcome {
             plan.answered(1, order.ring_ms);
             plan.after(*talk_ms, Step::HangUp { leg: if *by == Side::Caller { 0 } else { 1 }, queue: false });
         }
-        Fate::Busy | Fate::Congestion => {
-            let cause = if order.fate == Fate::Busy { 17 } else { 34 };
+        Fate::Kept { talk_ms } => {
+            plan.now(Step::Pick { leg: 0, application: "Wait" });
+            plan.after(*talk_ms, Step::Leave { leg: 0, cause: 16 });
+        }
+        Fate::NoChannel => {}
+        Fate::Busy | Fate::Congestion | Fate::Rejected => {
+            let cause = match order.fate {
+                Fate::Busy => 17,
+                Fate::Rejected => 21,
+                _ => 34,
+            };
             plan.now(dial(&one, false));
             plan.now(Step::Reject { leg: 1, cause });
             plan.now(Step::Leave { leg: 0, cause });

@@ -11,6 +11,7 @@ mod fate;
 mod line;
 mod lists;
 mod model;
+mod originate;
 pub mod server;
 mod tape;
 mod text;
@@ -20,6 +21,7 @@ pub use channel::{Channel, Party};
 pub use fate::{Fate, Order, Side};
 pub use line::Request;
 pub use model::{Model, Phone, expected};
+pub use originate::Dialed;
 pub use tape::{Played, Recorded, Tape};
 pub use text::{Class, Head, News};
 pub use truth::{LegTruth, Truth};
@@ -136,6 +138,7 @@ pub struct Double {
     lists_answered: u64,
     told: u64,
     asked: VecDeque<Request>,
+    dialed: BTreeMap<String, Dialed>,
     cuts_next: bool,
 }
 
@@ -158,6 +161,7 @@ impl Double {
             lists_answered: 0,
             told: 0,
             asked: VecDeque::new(),
+            dialed: BTreeMap::new(),
             cuts_next: false,
         }
     }

@@ -137,6 +137,10 @@ impl Model {
         let Some(id) = self.find_id(name_or_id) else { return false };
         let found = self.calls.iter().find(|(_, call)| call.legs.contains(&id)).map(|(number, _)| *number);
         let before = self.devices();
+        let is_unanswered = self.channel(&id).is_some_and(|channel| channel.originated && channel.is_dialed());
+        if let Some(call) = found.filter(|_| is_unanswered).and_then(|number| self.calls.get(&number)).cloned() {
+            self.tell_originated(&call, &id, 0);
+        }
         self.ask_to_end(&id, cause);
         self.tell_devices(&before);
         let Some(number) = found else { return true };
