@@ -54,7 +54,7 @@ pub trait Truth: Send + Sync {
 /// An answer of somebody who is handed in, and not known by type.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
 
-/// What became of the calls of one PBX, told by whoever listens to it in this process. See [`Truth`].
+/// What became of the calls of one PBX, told by whoever listens to it in this process, who can end them too. See [`Truth`].
 pub trait PbxTruth: Debug + Send + Sync {
     /// A sign of life of everything in a channel list that is asked for now.
     fn live(&self) -> Asked<'_, Vec<Signal>>;
@@ -62,6 +62,9 @@ pub trait PbxTruth: Debug + Send + Sync {
     /// One call: a sign of life, or that a complete channel list lacks it. `None`: that cannot be said yet; the next list
     /// decides, or what is being written at this moment.
     fn look<'a>(&'a self, provider_id: &'a str) -> Asked<'a, Option<Signal>>;
+
+    /// Hangs a call up. `false`: it had ended before.
+    fn hang_up<'a>(&'a self, provider_id: &'a str) -> Asked<'a, bool>;
 }
 
 /// A call that is to be placed.

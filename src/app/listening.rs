@@ -7,6 +7,7 @@ use crate::{
     pbx::{Ami, Pace, Parts, PbxRules, Pbxs},
 };
 use rand::{SeedableRng, rngs::StdRng};
+use std::time::Duration;
 
 /// Whoever listens to the PBXs. It submits through `ingest`, and does nothing until it is run.
 pub fn pbxs(config: &Config, fuses: Fuses, rng: &mut StdRng) -> Pbxs {
@@ -16,6 +17,7 @@ pub fn pbxs(config: &Config, fuses: Fuses, rng: &mut StdRng) -> Pbxs {
         if_answered: if_answered(config),
         region: config.phone_region.clone(),
         configured_ca: ca.map(|pem| (config.ami_name.clone(), pem)),
+        place_within: PLACE_WITHIN,
     };
     let connect = Box::new(Ami::new(clock.clone(), StdRng::from_rng(rng)));
     let (rng, pace) = (StdRng::from_rng(rng), Pace::default());
@@ -29,3 +31,6 @@ pub(super) const fn if_answered(config: &Config) -> Outcome {
         AnsweredOutcome::Failed => Outcome::Failed,
     }
 }
+
+/// How long placing a call may take at most.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);

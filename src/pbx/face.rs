@@ -1,23 +1,23 @@
 //! What the rest of the process sees of a PBX that is listened to here.
 
-use super::{
-    State,
-    heard::Key,
-    truth::{Here, Question},
-};
+use super::{State, asking::Request, dialer::Here, heard::Key, truth::Question};
 use crate::store::pbx::PbxRow;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 #[derive(Debug)]
 pub(super) struct Face {
     row: Mutex<PbxRow>,
     questions: mpsc::Sender<Question>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Face {
-    pub(super) fn new(row: PbxRow, questions: mpsc::Sender<Question>) -> Self {
-        Self { row: Mutex::new(row), questions }
+    pub(super) const fn new(row: PbxRow, questions: mpsc::Sender<Question>, requests: mpsc::Sender<Request>) -> Self {
+        Self { row: Mutex::new(row), questions, requests }
     }
 
     pub(super) fn show(&self, row: &PbxRow) {
@@ -38,7 +38,9 @@ impl Face {
         self.row().state == State::Refused.as_str()
     }
 
-    pub(super) fn here(&self, of: &Key) -> Here {
-        Here { account: of.account.clone(), questions: self.questions.clone() }
+    /// Whoever asks it; placing a call takes no longer than this.
+    pub(super) fn here(&self, of: &Key, place_within: Duration) -> Here {
+        let (questions, requests) = (self.questions.clone(), self.requests.clone());
+        Here { account: of.account.clone(), questions, requests, place_within }
     }
 }

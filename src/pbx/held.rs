@@ -3,14 +3,16 @@
 
 use super::{
     Shared, State,
+    asking::{Done, Request},
     buffer::Buffer,
     face::Face,
     heard::{self, Key, Users},
     keeping::Kept,
     line::{Line, LineFigures},
-    stored::{load_known, rules, submit},
+    stored::{load_known, rules},
     truth::{Listed, Question},
     wanted::Account,
+    writing::Written,
 };
 use crate::{
     ami::{
@@ -21,13 +23,12 @@ use crate::{
         signal::Signal,
         time::{MINUTE, Millis, SECOND},
     },
-    ingest::Submission,
     store::{extensions::PbxExtension, pbx::PbxRow},
 };
 use std::{collections::BTreeMap, future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Sleep, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Held {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
-    account: Account,
+    pub(super) account: Account,
     /// What its row will say.
     pub(super) row: PbxRow,
     pub(super) face: Arc<Face>,
@@ -61,8 +62,10 @@ pub(super) struct Held {
     pub(super) line_dropped: u64,
     /// How many messages were kept as deliveries: tells equal ones apart.
     stamps: u64,
-    users: (Option<Millis>, Users),
-    writing: Option<JoinHandle<Written>>,
+    pub(super) users: (Option<Millis>, Users),
+    pub(super) writing: Option<JoinHandle<Written>>,
+    /// What the PBX is being asked to do.
+    pub(super) asking: JoinSet<Done>,
     pub(super) renewing: Option<JoinHandle<Kept>>,
     /// Ends when the lease that was last taken does: nothing is written after it.
     pub(super) fence: Pin<Box<Sleep>>,
@@ -70,12 +73,10 @@ pub(super) struct Held {
     pub(super) renew_at: Pin<Box<Sleep>>,
 }
 
-/// What became of a batch.
-struct Written {
-    /// What is not durable.
-    left: Vec<Submission>,
-    /// The users that were read before it, if they were.
-    users: Option<Users>,
+/// By which others come in.
+pub(super) struct Doors {
+    pub(super) questions: mpsc::Receiver<Question>,
+    pub(super) requests: mpsc::Receiver<Request>,
 }
 
 /// Why a line was left.
@@ -124,6 +125,7 @@ impl Held {
             stamps: 0,
             users: (None, Users::default()),
             writing: None,
+            asking: JoinSet::new(),
             renewing: None,
             fence,
             is_fenced: false,
@@ -132,16 +134,17 @@ impl Held {
     }
 
     /// Listens until stopped or until another process has the PBX. What was heard is written before it is let go.
-    pub(super) async fn run(mut self, mut questions: mpsc::Receiver<Question>, stop: CancellationToken) {
+    pub(super) async fn run(mut self, mut doors: Doors, stop: CancellationToken) {
         loop {
             let Some(known) = self.load(&stop).await else { break };
-            self.correlator = Correlator::new(rules(&self.shared, &self.key));
+            let earlier = std::mem::replace(&mut self.correlator, Correlator::new(rules(&self.shared, &self.key)));
             self.correlator.restore(known);
+            self.correlator.await_again(&earlier);
             let closing = CancellationToken::new();
             let _close = closing.clone().drop_guard();
             self.line_dropped = 0;
             let mut line = self.shared.connect.connect(self.account.target.clone(), closing.clone());
-            let over = self.follow(&mut line, &mut questions, &stop).await;
+            let over = self.follow(&mut line, &mut doors, &stop).await;
             closing.cancel();
             self.ask_no_more();
             if tokio::time::timeout(CLOSE_WITHIN, line.far.ended()).await.is_err() {
@@ -202,12 +205,7 @@ impl Held {
         }
     }
 
-    async fn follow(
-        &mut self,
-        line: &mut Line,
-        questions: &mut mpsc::Receiver<Question>,
-        stop: &CancellationToken,
-    ) -> Over {
+    async fn follow(&mut self, line: &mut Line, doors: &mut Doors, stop: &CancellationToken) -> Over {
         loop {
             tokio::select! {
                 biased;
@@ -221,11 +219,14 @@ impl Held {
                 }
                 () = &mut self.renew_at, if self.renewing.is_none() => self.renew(line.far.figures()),
                 written = joined(&mut self.writing) => self.written(written),
+                // Few, and quickly done: a stream that never pauses must not hold them up.
+                Some(done) = self.asking.join_next() => self.done(done),
+                Some(request) = doors.requests.recv() => self.requested(request, line),
                 told = line.told.recv() => match told {
                     Some(told) => self.hear(told),
                     None => return Over::Closed,
                 },
-                Some(question) = questions.recv() => self.asked(question, line),
+                Some(question) = doors.questions.recv() => self.asked(question, line),
                 () = sleep(self.shared.pace.beat) => {}
             }
             self.beat(line);
@@ -249,6 +250,9 @@ impl Held {
                 true => self.buffer.tear(now_ms),
                 false => line.far.list(),
             }
+        }
+        if self.is_in_sync() && self.correlator.wants_list(now_ms) {
+            line.far.list();
         }
         if !self.is_fenced && self.writing.is_none() {
             self.write();
@@ -280,88 +284,6 @@ impl Held {
         }
     }
 
-    fn push(&mut self, submission: Submission, now_ms: Millis) {
-        let was_whole = self.buffer.hole_ms().is_none();
-        if self.buffer.push(submission, now_ms) {
-            return;
-        }
-        self.row.dropped = self.row.dropped.saturating_add(1);
-        self.shared.metrics.pbx().dropped(1);
-        if was_whole {
-            let Key { tenant, account } = &self.key;
-            tracing::error!(
-                tenant,
-                account,
-                waiting = self.shared.pace.waiting_max,
-                "what a PBX tells cannot be written, and no more of it can be kept: it is dropped from here on, and learned \
-                 from the channel list once the database takes writes again"
-            );
-        }
-    }
-
-    /// Writes what waits, in the background.
-    fn write(&mut self) {
-        let Some(batch) = self.buffer.take() else { return };
-        let now_ms = self.shared.clock.now_ms();
-        let is_old = self.users.0.is_none_or(|at| !(at..at.saturating_add(USERS_AGE_MS)).contains(&now_ms));
-        let users = self.users.1.clone();
-        if is_old {
-            self.users.0 = Some(now_ms);
-        }
-        let (shared, key, region) = (self.shared.clone(), self.key.clone(), self.account.region.clone());
-        self.writing = Some(tokio::spawn(async move {
-            let fresh = match is_old {
-                true => tokio::time::timeout(USERS_WITHIN, heard::load_users(&shared.db, &key)).await,
-                false => Ok(Ok(users.clone())),
-            };
-            let fresh = fresh.ok().and_then(Result::ok);
-            let users = fresh.clone().unwrap_or(users);
-            let left = submit(&shared, &key, batch, &users, region.as_deref()).await;
-            if !left.is_empty() {
-                sleep(shared.pace.again).await;
-            }
-            Written { left, users: fresh }
-        }));
-    }
-
-    fn written(&mut self, written: Option<Written>) {
-        self.writing = None;
-        let Some(Written { left, users }) = written else {
-            // The task broke: what it had is gone, and the next channel list says what became of it.
-            return self.buffer.lose(self.shared.clock.now_ms());
-        };
-        match users {
-            Some(users) => self.users.1 = users,
-            // Tried again with the next batch.
-            None => self.users.0 = None,
-        }
-        self.buffer.written(left);
-    }
-
-    /// Endings that are held back are told: nobody will know of them later.
-    fn close(&mut self) {
-        let signals = self.correlator.close();
-        self.keep(signals, self.shared.clock.now_ms());
-    }
-
-    /// Writes what waits before the PBX is let go, for a while.
-    async fn write_out(&mut self) {
-        let all = async {
-            while !self.is_fenced {
-                self.write();
-                if self.writing.is_none() {
-                    return;
-                }
-                let written = joined(&mut self.writing).await;
-                self.written(written);
-            }
-        };
-        tokio::select! {
-            () = all => {}
-            () = sleep(WRITE_OUT_WITHIN) => {}
-        }
-    }
-
     /// All is written up to a hole: what followed is learned from the rows and the next channel list.
     fn begin_again(&mut self) {
         let hole_ms = self.buffer.hole_ms();
@@ -386,11 +308,6 @@ pub(super) async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
 /// Between two channel lists that nobody asked for, and the first one after a connect.
 const AUDIT_EVERY_MS: Millis = 5 * MINUTE;
 pub(super) const AUDIT_FIRST_MS: Millis = 30 * SECOND;
-/// For how long it is believed whose an extension is, and how long reading that may hold up what was heard.
-const USERS_AGE_MS: Millis = MINUTE;
-const USERS_WITHIN: Duration = Duration::from_secs(2);
-/// How long what waits may take to be written when the PBX is let go.
-const WRITE_OUT_WITHIN: Duration = Duration::from_secs(8);
 /// Until what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a line may take to close.

@@ -1,7 +1,10 @@
 //! The line to a PBX: what comes out of it, and what can be asked of it. Production speaks AMI; tests feed one by hand.
 
 use crate::{
-    ami::client::{Client, Parts, Patience, Room, Target, Told},
+    ami::{
+        Action,
+        client::{Answer, AskError, Chance, Client, Parts, Patience, Room, Target, Told},
+    },
     clock::SharedClock,
     domain::time::Millis,
 };
@@ -35,12 +38,18 @@ pub trait Far: Debug + Send + Sync {
     /// Asks for a channel list; it comes out of the line. Without a connection nothing is asked.
     fn list(&self);
 
+    /// Asks for something on the side, so that the stream goes on; unless somebody takes the chance before it is sent.
+    fn ask(&self, action: Action, chance: Chance) -> Asking;
+
     /// How it goes.
     fn figures(&self) -> LineFigures;
 
     /// Waits until it is closed, after it was told to stop.
     fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
+
+/// An answer that is waited for; see [`Client::ask_once`].
+pub type Asking = Pin<Box<dyn Future<Output = Result<Answer, AskError>> + Send>>;
 
 /// How a line goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +89,11 @@ impl Connect for Ami {
 impl Far for Client {
     fn list(&self) {
         Self::list(self);
+    }
+
+    fn ask(&self, action: Action, chance: Chance) -> Asking {
+        let client = self.clone();
+        Box::pin(async move { client.ask_once(action, chance).await })
     }
 
     fn figures(&self) -> LineFigures {

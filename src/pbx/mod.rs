@@ -2,12 +2,15 @@
 //!
 //! Every process looks now and then at the accounts that are PBXs. One that nobody listens to is claimed (`store::pbx`): a
 //! lease that is renewed every few seconds. Its task (`held`) reads the line, feeds the correlator in the order of the
-//! stream, and writes through the one door. When a process dies another takes its PBXs over once the leases end; one that
+//! stream, and writes through the one door (`writing`). It also asks
+//! for calls, and for their end (`asking`, `dialer`). When a process dies another takes its PBXs over once the leases end; one that
 //! stops lets them go at once. The live calls are read back from the database, so that what ended meanwhile is known from
 //! the first channel list. A PBX that only pushes what happens over HTTP is held the same way by the process that takes
 //! its pushes (`push`). The sweeper asks here what became of a call (`truth`).
 
+mod asking;
 mod buffer;
+mod dialer;
 mod face;
 mod heard;
 mod hearing;
@@ -18,8 +21,9 @@ mod push;
 mod stored;
 mod truth;
 mod wanted;
+mod writing;
 
-pub use line::{Ami, Connect, Far, Line, LineFigures};
+pub use line::{Ami, Asking, Connect, Far, Line, LineFigures};
 pub use push::{PUSHED_AT_ONCE_MAX, PushError, Pushed};
 
 use crate::{
@@ -37,7 +41,7 @@ use crate::{
 use buffer::WAITING_MAX;
 use face::Face;
 use heard::Key;
-use held::Held;
+use held::{Doors, Held};
 use push::Takers;
 use rand::{RngExt, rngs::StdRng};
 use std::{
@@ -99,6 +103,8 @@ pub struct PbxRules {
     pub region: Option<String>,
     /// The PBX of the configuration, and the certificates that its TLS is checked with, if they are set there.
     pub configured_ca: Option<(String, String)>,
+    /// How long placing a call may take: what is not sent by then is not sent at all.
+    pub place_within: Duration,
 }
 
 /// How often what is done, by a clock that nobody sets.
@@ -278,11 +284,13 @@ impl Pbxs {
         let Target { host, port, .. } = &account.target;
         tracing::info!(tenant = key.tenant, account = key.account, host, port, "this process listens to the PBX");
         let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
-        let face = Arc::new(Face::new(row.clone(), questions));
+        let (requests, requested) = mpsc::channel(QUESTIONS_MAX);
+        let face = Arc::new(Face::new(row.clone(), questions, requests));
         self.faces().insert(key.clone(), face.clone());
         let stop = CancellationToken::new();
         let held = Held::new(self.0.clone(), key.clone(), account, row, face, fence);
-        let running = tokio::spawn(held.run(asked, stop.clone()));
+        let doors = Doors { questions: asked, requests: requested };
+        let running = tokio::spawn(held.run(doors, stop.clone()));
         Ok(Some(Task { fingerprint, stop, running }))
     }
 

@@ -1,6 +1,6 @@
 //! What the sweeper is told: whoever listens to a PBX answers from its channel list.
 
-use super::{Pbxs, heard::Key};
+use super::{Pbxs, dialer::Here, heard::Key};
 use crate::{
     ami::Snapshot,
     domain::{
@@ -12,7 +12,7 @@ use crate::{
     store::pbx,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Who waits for which answer.
 #[derive(Debug)]
@@ -82,13 +82,6 @@ impl Listed {
     }
 }
 
-/// A PBX that this process listens to.
-#[derive(Debug)]
-pub(super) struct Here {
-    pub(super) account: String,
-    pub(super) questions: mpsc::Sender<Question>,
-}
-
 impl Here {
     async fn ask<T>(&self, question: Question, answer: oneshot::Receiver<Result<T, Trouble>>) -> Result<T, Trouble> {
         let asked = async {
@@ -113,20 +106,37 @@ impl PbxTruth for Here {
         let (answer, answered) = oneshot::channel();
         Box::pin(self.ask(Question::Look(provider_id.to_owned(), answer), answered))
     }
+
+    fn hang_up<'a>(&'a self, provider_id: &'a str) -> Asked<'a, bool> {
+        Box::pin(self.end(provider_id))
+    }
 }
 
 impl Switchboard for Pbxs {
     fn standing<'a>(&'a self, tenant: &'a str, account: &'a str) -> Asked<'a, Standing> {
         let of = Key { tenant: tenant.to_owned(), account: account.to_owned() };
-        Box::pin(self.stand(of))
+        Box::pin(async move {
+            Ok(match self.stand(of).await? {
+                Stand::Here(here) => Standing::Here(Arc::new(here)),
+                Stand::Elsewhere => Standing::Elsewhere,
+                Stand::Nowhere => Standing::Nowhere,
+            })
+        })
     }
 }
 
+/// See [`Standing`].
+pub(super) enum Stand {
+    Here(Here),
+    Elsewhere,
+    Nowhere,
+}
+
 impl Pbxs {
-    async fn stand(&self, of: Key) -> Result<Standing, Trouble> {
+    pub(super) async fn stand(&self, of: Key) -> Result<Stand, Trouble> {
         if let Some(face) = self.face(&of) {
             return match face.is_connected() {
-                true => Ok(Standing::Here(Arc::new(face.here(&of)))),
+                true => Ok(Stand::Here(face.here(&of, self.0.rules.place_within))),
                 false if face.is_refused() => Err(locked(&of.account, "it refuses our login")),
                 false => Err(away(&of.account, "there is no connection to it now")),
             };
@@ -136,12 +146,12 @@ impl Pbxs {
         let is_held = row.as_ref().is_some_and(|pbx| pbx.left_ms > 0);
         let is_pushed = row.is_some_and(|pbx| pbx.row.state == super::State::Pushed.as_str());
         if is_held && !is_pushed {
-            return Ok(Standing::Elsewhere);
+            return Ok(Stand::Elsewhere);
         }
         match self.is_to_be_listened_to(&of).await {
             Ok(Some(true)) => Err(away(&of.account, "nobody is connected to it now")),
             Ok(Some(false)) => Err(locked(&of.account, "none of its secrets can be opened: `onhook accounts rotate`")),
-            Ok(None) => Ok(Standing::Nowhere),
+            Ok(None) => Ok(Stand::Nowhere),
             Err(error) => Err(away(&of.account, &format!("failed to {error}"))),
         }
     }
@@ -160,4 +170,4 @@ fn locked(account: &str, why: &str) -> Trouble {
 /// An answer about one call may come from a list so old: whoever asks about many at once asks for one list.
 const FRESH_MS: Millis = 5 * SECOND;
 /// The list may be long, and the PBX slow.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);

@@ -4,6 +4,7 @@ use super::{
     SweepError, Sweeper,
     act::ENDING_AFTER_MS,
     report::{Chosen, Request},
+    source::{Asked, Whom},
     verdict::{Answer, NOBODY},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     store::{
         StoreError,
         calls::{CallRow, LegKey},
-        due::{self, Asked},
+        due::{self, Asked as AskedRow},
         follow_ups::{self, FollowUpRow},
     },
     twilio::client::{HangUp, HungUp},
@@ -69,7 +70,7 @@ impl Sweeper {
         let said = said.chain(report.skipped.into_iter().map(|skipped| skipped.why)).next();
         let asked = due::find_asked(&self.0.db, &key).await?.filter(|asked| asked.asked_ms >= Some(started_ms));
         // Where not even the account could be looked up nothing is noted.
-        let answer = asked.and_then(|Asked { answer, .. }| answer?.parse().ok()).unwrap_or(Answer::Trouble);
+        let answer = asked.and_then(|AskedRow { answer, .. }| answer?.parse().ok()).unwrap_or(Answer::Trouble);
         let why = said.unwrap_or_else(|| "The provider says that it lives.".to_owned());
         Ok(Checked { answer: Some(answer), why })
     }
@@ -136,7 +137,7 @@ impl Sweeper {
     /// callback, or by asking.
     pub async fn hang_up(&self, row: &CallRow) -> (bool, String) {
         if row.provider == PROVIDER {
-            return (false, "onhook hangs up no calls of a PBX: hang it up there.".to_owned());
+            return self.hang_up_at_pbx(row).await;
         }
         let source = match self.0.sources.of(&row.tenant, &row.provider, &row.account).await {
             Ok(Some(source)) => source,
@@ -154,6 +155,29 @@ impl Sweeper {
         }
     }
 }
+
+impl Sweeper {
+    async fn hang_up_at_pbx(&self, row: &CallRow) -> (bool, String) {
+        let pbx = match self.0.sources.whom(&row.tenant, &row.provider, &row.account).await {
+            Ok(Whom::Asked(Asked::Pbx(pbx))) => pbx,
+            Ok(Whom::Elsewhere) => return (false, ELSEWHERE.to_owned()),
+            Ok(Whom::Asked(Asked::Twilio(_)) | Whom::Nobody) => return (false, ONLY_PUSHES.to_owned()),
+            Err(error) => return (false, format!("It was not hung up: failed to {error}.")),
+        };
+        match pbx.hang_up(&row.provider_id).await {
+            Ok(true) => (true, "The PBX hung it up.".to_owned()),
+            Ok(false) => (true, "The PBX says that it had ended before.".to_owned()),
+            Err(error) => {
+                tracing::warn!(call = row.id, "failed to {error}: a call that was ended by hand may go on");
+                (false, format!("It may go on at the PBX: failed to {error}."))
+            }
+        }
+    }
+}
+
+const ELSEWHERE: &str = "Another process of onhook listens to this PBX, so it was not hung up from here: ask that process, or hang \
+    it up at the PBX.";
+const ONLY_PUSHES: &str = "This PBX only pushes what happens, so it was not hung up from here: hang it up at the PBX.";
 
 /// Why a call could not be taken as ended. The fragments complete "failed to …".
 #[derive(Debug, thiserror::Error)]

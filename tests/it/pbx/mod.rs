@@ -1,6 +1,8 @@
 //! PBXs that are held: who listens, what is written, and what is known after a gap.
 
 mod calls;
+mod dialing;
+mod hanging_up;
 mod leases;
 mod pushes;
 mod scene;

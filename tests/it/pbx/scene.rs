@@ -6,8 +6,8 @@ use crate::support::{
 };
 use onhook::{
     ami::{
-        Channel, Message, Snapshot,
-        client::{Down, DownKind, Target, Told, Up},
+        Action, Channel, Message, Snapshot,
+        client::{Answer, AskError, Chance, Down, DownKind, Target, Told, Up},
         correlator::Heard,
     },
     app,
@@ -15,7 +15,7 @@ use onhook::{
     directory::{Account, ApiKey, Directory, Overlays},
     domain::state::Outcome,
     ingest::{self, Ingest},
-    pbx::{Connect, Far, Line, LineFigures, Pace, Parts, PbxRules, Pbxs},
+    pbx::{Asking, Connect, Far, Line, LineFigures, Pace, Parts, PbxRules, Pbxs},
     seal::Sealer,
     store::{
         Db,
@@ -35,7 +35,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use super::told::*;
@@ -74,12 +77,15 @@ pub struct Fed {
     pub target: Target,
     pub lists: Arc<AtomicUsize>,
     pub figures: Arc<Mutex<LineFigures>>,
+    /// What it was asked to do, and where the answers go.
+    pub asked: Arc<Mutex<Vec<(Action, oneshot::Sender<Result<Answer, AskError>>)>>>,
 }
 
 impl Connect for Lines {
     fn connect(&self, target: Target, stop: CancellationToken) -> Line {
         let (told, heard) = mpsc::channel(10_000);
-        let fed = Fed { told, closed: stop, target, lists: Arc::default(), figures: Arc::default() };
+        let (lists, figures, asked) = (Arc::default(), Arc::default(), Arc::default());
+        let fed = Fed { told, closed: stop, target, lists, figures, asked };
         self.0.lock().unwrap().push(fed.clone());
         Line { told: heard, far: Box::new(fed) }
     }
@@ -88,6 +94,20 @@ impl Connect for Lines {
 impl Far for Fed {
     fn list(&self) {
         self.lists.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn ask(&self, action: Action, chance: Chance) -> Asking {
+        let asked = self.asked.clone();
+        Box::pin(async move {
+            let name = action.name();
+            let away = || AskError::Away { action: name, why: "nobody asks".to_owned() };
+            if !chance.take() {
+                return Err(away());
+            }
+            let (answer, answered) = oneshot::channel();
+            asked.lock().unwrap().push((action, answer));
+            answered.await.unwrap_or_else(|_| Err(AskError::Unanswered { action: name, why: "it is cut".to_owned() }))
+        })
     }
 
     fn figures(&self) -> LineFigures {
@@ -120,6 +140,8 @@ macro_rules! on_both_nodes {
 }
 pub(crate) use on_both_nodes;
 
+/// Long enough for an answer that comes.
+const PLACE_WITHIN: Duration = Duration::from_secs(2);
 /// Fast, so that no test waits; leases last as long as they do.
 pub const PACE: Pace = Pace {
     look: Duration::from_millis(20),
@@ -162,7 +184,12 @@ impl Node {
             directory: directory.clone(),
             metrics: metrics.clone(),
             connect: Box::new(lines.clone()),
-            rules: PbxRules { if_answered: Outcome::Completed, region: Some("US".into()), configured_ca: None },
+            rules: PbxRules {
+                if_answered: Outcome::Completed,
+                region: Some("US".into()),
+                configured_ca: None,
+                place_within: PLACE_WITHIN,
+            },
             pace,
         });
         let stop = CancellationToken::new();

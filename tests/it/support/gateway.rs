@@ -34,18 +34,20 @@ pub struct Gateway {
     pub address: String,
     pub db: onhook::store::Db,
     pub metrics: onhook::telemetry::Metrics,
-    pub sweeper: Held,
+    pub sweeper: Held<onhook::sweep::Sweeper>,
+    pub pbxs: Held<onhook::pbx::Pbxs>,
+    pub ingest: Held<onhook::ingest::Ingest>,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), onhook::app::AppError>>>,
     /// Where it asks about accounts; see [`twilio_says`].
     _twilio: Canned,
 }
 
-/// The gateway's sweeper, until it stops: it holds the one door open, and the writer runs until every door is closed.
-pub struct Held(Option<onhook::sweep::Sweeper>);
+/// A part of the gateway, until it stops: it holds the one door open, and the writer runs until every door is closed.
+pub struct Held<T>(Option<T>);
 
-impl std::ops::Deref for Held {
-    type Target = onhook::sweep::Sweeper;
+impl<T> std::ops::Deref for Held<T> {
+    type Target = T;
 
     fn deref(&self) -> &Self::Target {
         self.0.as_ref().unwrap()
@@ -82,24 +84,30 @@ impl Gateway {
     }
 
     pub async fn with_clock(place: &Place, settings: &[(&str, &str)], clock: ManualClock) -> Self {
+        Self::with_seed(place, settings, clock, 7).await
+    }
+
+    /// With another seed it is another process among those that share the database; with the same it is the same one again.
+    pub async fn with_seed(place: &Place, settings: &[(&str, &str)], clock: ManualClock, seed: u64) -> Self {
         let twilio = Canned::serve(|_, seen| twilio_says(seen)).await;
         let base = ("ONHOOK_TWILIO_API_BASE", twilio.url.as_str());
         let settings: Vec<_> = [base].into_iter().chain(settings.iter().copied()).collect();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = config(&place.url, &settings);
-        let app = App::build(config, clock.shared(), StdRng::seed_from_u64(7)).await.unwrap();
+        let app = App::build(config, clock.shared(), StdRng::seed_from_u64(seed)).await.unwrap();
         let address = format!("http://{}", app.address());
         let (db, metrics) = (app.gateway().db.clone(), app.gateway().metrics.clone());
         let sweeper = Held(Some(app.gateway().sweeper.clone()));
+        let (pbxs, ingest) = (Held(Some(app.gateway().pbxs.clone())), Held(Some(app.gateway().ingest.clone())));
         let stop = CancellationToken::new();
         let running = Some(tokio::spawn(app.run(stop.clone())));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { clock, client, address, db, metrics, sweeper, stop, running, _twilio: twilio }
+        Self { clock, client, address, db, metrics, sweeper, pbxs, ingest, stop, running, _twilio: twilio }
     }
 
     /// Stops softly and waits for the end.
     pub async fn stop(mut self) {
-        self.sweeper.0.take();
+        (self.sweeper.0, self.pbxs.0, self.ingest.0) = (None, None, None);
         self.stop.cancel();
         self.running.take().unwrap().await.unwrap().unwrap();
     }

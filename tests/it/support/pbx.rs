@@ -60,12 +60,23 @@ impl PbxStage {
         Self { gateway, server, clock, apart: AtomicI64::new(0) }
     }
 
-    /// Another gateway that listens to this PBX: another node, or the same one after it was started again.
+    /// The gateway of this PBX, also after it was started again.
     pub async fn gateway(place: &Place, settings: &[(&str, &str)], server: &Server, clock: &ManualClock) -> Gateway {
+        Self::node(place, settings, server, clock, 7).await
+    }
+
+    /// The same; with another seed than 7 it is another node.
+    pub async fn node(
+        place: &Place,
+        settings: &[(&str, &str)],
+        server: &Server,
+        clock: &ManualClock,
+        seed: u64,
+    ) -> Gateway {
         let url = format!("ami://onhook:secret@{}", server.address());
         let own = [("ONHOOK_AMI_URL", url.as_str()), ("ONHOOK_AMI_NAME", PBX)];
         let settings: Vec<_> = own.into_iter().chain(settings.iter().copied()).collect();
-        Gateway::with_clock(place, &settings, clock.clone()).await
+        Gateway::with_seed(place, &settings, clock.clone(), seed).await
     }
 
     /// Waits until the gateway has compared its calls with so many channel lists after a connect.
