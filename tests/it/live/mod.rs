@@ -5,6 +5,7 @@
 //! test run at once, on phones of their own.
 
 mod calls;
+mod dialing;
 mod frozen;
 mod gateway;
 mod killed_gateway;
