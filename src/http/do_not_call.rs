@@ -11,9 +11,9 @@ use crate::{
     audit::Act,
     domain::phone::mask,
     fields,
-    leads::Format,
     runs::do_not_call::{self as room, BadTable, DoNotCallText, Imported},
     store::do_not_call::{self, DoNotCallRow},
+    table::Format,
     transaction,
 };
 use actix_web::{

@@ -74,6 +74,12 @@ pub async fn count_held(on: impl Into<On<'_>>, tenant: &str, account: &str, run_
     COUNT_HELD.query().bind(tenant).bind(account).bind(run_id).fetch_one(on).await
 }
 
+/// How many slots of a run were taken at or after this moment: attempts that were begun.
+pub async fn count_taken(on: impl Into<On<'_>>, tenant: &str, run_id: &str, since_ms: i64) -> Result<i64, StoreError> {
+    let row: Option<(i64,)> = COUNT_TAKEN.query().bind(tenant).bind(run_id).bind(since_ms).fetch_optional(on).await?;
+    Ok(row.map_or(0, |(taken,)| taken))
+}
+
 /// When a slot of a run was released last.
 pub async fn last_released(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<Option<i64>, StoreError> {
     let row: Option<(i64,)> = LAST_RELEASED.query().bind(tenant).bind(run_id).fetch_optional(on).await?;
@@ -114,6 +120,7 @@ statements! {
         AND (CAST($2 AS TEXT) IS NULL OR run_id = $2) AND released_ms IS NULL AND ", is_idle!());
     COUNT_HELD = both("SELECT COUNT(*) FILTER (WHERE run_id = $3) AS run, COUNT(*) FILTER (WHERE account = $2) AS account,
         COUNT(*) AS tenant FROM slot WHERE tenant = $1 AND released_ms IS NULL");
+    COUNT_TAKEN = both("SELECT COUNT(*) FROM slot WHERE tenant = $1 AND run_id = $2 AND taken_ms >= $3");
     LAST_RELEASED = both("SELECT released_ms FROM slot WHERE tenant = $1 AND run_id = $2 AND released_ms IS NOT NULL
         ORDER BY released_ms DESC LIMIT 1");
     COUNT_TAKEN = both("SELECT COUNT(*) FROM slot WHERE tenant = $1 AND run_id = $2 AND taken_ms >= $3");

@@ -15,6 +15,7 @@ mod push_script;
 mod quarantine;
 mod replay;
 mod reports;
+mod runs;
 mod serve;
 mod simulate;
 mod sweep;

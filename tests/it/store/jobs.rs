@@ -8,11 +8,13 @@ use onhook::store::{
     jobs::{self, JobFilter, JobKey, JobRow},
     runs::{self, RunRow},
     slots::{self, Ledger, SlotRow},
+    tenants::{self, TenantRow},
 };
 use std::collections::BTreeSet;
 
 on_both! {
     a_job_comes_back_as_it_was_written,
+    whose_a_job_is,
     a_key_is_there_once_in_a_run,
     a_list_comes_in_pages_and_filtered,
     what_is_handed_out_next,
@@ -109,6 +111,17 @@ async fn a_job_comes_back_as_it_was_written(at: TestDatabase) {
     assert_eq!(found(&at, 1).await, fixed);
     commit!(at, |tx| jobs::update(tx, &[JobRow { tenant: "other".into(), ..full() }]));
     assert_eq!(found(&at, 1).await, fixed);
+}
+
+async fn whose_a_job_is(at: TestDatabase) {
+    let row = |id: &str| TenantRow { id: id.into(), name: id.into(), created_ms: 1 };
+    commit!(at, |tx| tenants::insert(tx, &row("acme")));
+    commit!(at, |tx| tenants::insert(tx, &row("other")));
+    let theirs = JobRow { tenant: "other".into(), ..job(2, "queued") };
+    commit!(at, |tx| jobs::insert(tx, &[job(1, "queued"), theirs]));
+    assert_eq!(jobs::owner(&at.db, "job_01").await.unwrap().as_deref(), Some("acme"));
+    assert_eq!(jobs::owner(&at.db, "job_02").await.unwrap().as_deref(), Some("other"));
+    assert_eq!(jobs::owner(&at.db, "job_03").await.unwrap(), None);
 }
 
 async fn a_key_is_there_once_in_a_run(at: TestDatabase) {

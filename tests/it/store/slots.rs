@@ -12,6 +12,7 @@ use onhook::store::{
 
 on_both! {
     what_is_held_is_counted,
+    what_was_taken_since_is_counted,
     a_slot_is_released_once,
     a_call_that_lives_again_takes_its_slot_again,
     what_nothing_holds_is_released,
@@ -33,6 +34,14 @@ async fn what_is_held_is_counted(at: TestDatabase) {
     assert_eq!(held().await, Held { run: 2, account: 3, tenant: 4 });
     assert_eq!(slots::ledger(&at.db, "acme", "run_1").await.unwrap(), Ledger { taken: 3, released: 1 });
     assert_eq!(slots::ledger(&at.db, "acme", "run_9").await.unwrap(), Ledger::default());
+}
+
+async fn what_was_taken_since_is_counted(at: TestDatabase) {
+    let taken = |n, taken_ms| SlotRow { taken_ms, ..slot(n, 1) };
+    let other_run = SlotRow { run_id: "run_2".into(), ..taken(4, 90) };
+    commit!(at, |tx| slots::take(tx, &[taken(1, 49), released(taken(2, 50), 60), taken(3, 70), other_run]));
+    assert_eq!(slots::count_taken(&at.db, "acme", "run_1", 50).await.unwrap(), 2);
+    assert_eq!(slots::count_taken(&at.db, "other", "run_1", 0).await.unwrap(), 0);
 }
 
 async fn a_slot_is_released_once(at: TestDatabase) {
