@@ -7,6 +7,7 @@ mod log;
 mod pbx;
 mod quarantine;
 mod retention;
+mod runs;
 mod sweep;
 mod voice;
 
@@ -33,6 +34,7 @@ pub use log::{LogFormat, TelemetryError, init_tracing};
 pub use pbx::PbxFigures;
 pub use quarantine::QuarantineFigures;
 pub use retention::{PrunedTable, RetentionFigures};
+pub use runs::{JobEnding, RunCounts, RunFigures};
 
 words! {
     /// A door that deliveries come in by.
@@ -191,6 +193,11 @@ impl Metrics {
         &self.0.sweep
     }
 
+    /// The figures of outbound runs.
+    pub fn runs(&self) -> &RunFigures {
+        &self.0.runs
+    }
+
     /// The figures of retention.
     pub fn retention(&self) -> &RetentionFigures {
         &self.0.retention
@@ -229,6 +236,7 @@ struct Figures {
     quarantine: QuarantineFigures,
     sweep: SweepFigures,
     pbx: PbxFigures,
+    runs: RunFigures,
     retention: RetentionFigures,
 }
 
@@ -253,6 +261,7 @@ impl Default for Figures {
             quarantine: QuarantineFigures::default(),
             sweep: SweepFigures::default(),
             pbx: PbxFigures::default(),
+            runs: RunFigures::default(),
             retention: RetentionFigures::default(),
         }
     }
@@ -280,6 +289,7 @@ impl Figures {
         self.quarantine.register(to);
         self.sweep.register(to);
         self.pbx.register(to);
+        self.runs.register(to);
         self.retention.register(to);
         to.register("onhook_build", "The version that runs", BuildInfo::new([("version", env!("CARGO_PKG_VERSION"))]));
     }

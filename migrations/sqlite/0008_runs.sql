@@ -43,6 +43,8 @@ CREATE UNIQUE INDEX run_by_key ON run (tenant, key) WHERE key IS NOT NULL;
 CREATE INDEX run_by_age ON run (tenant, created_ms, id);
 CREATE INDEX run_open ON run (tenant, id) WHERE state = 'running' OR state = 'paused' OR state = 'cancelling';
 CREATE INDEX run_ended ON run (ended_ms) WHERE ended_ms IS NOT NULL;
+-- For whoever counts the runs of all tenants by their state.
+CREATE INDEX run_by_state ON run (state);
 
 -- Somebody to be called once, with all attempts.
 CREATE TABLE job (
@@ -148,6 +150,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('run', 'run_by_age', '10000 1000 1 1'),
     ('run', 'run_open', '100 10 1'),
     ('run', 'run_ended', '10000 2'),
+    ('run', 'run_by_state', '10000 1500'),
     ('job', 'job', '10000000 1000000 1'),
     ('job', 'job_by_key', '10000000 1000000 10000 1'),
     ('job', 'job_by_place', '10000000 1000000 10000 1'),

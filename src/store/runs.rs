@@ -160,6 +160,11 @@ pub async fn count_jobs(on: impl Into<On<'_>>, tenant: &str, run_ids: &[String])
     COUNT_JOBS.over(&run_ids.iter().map(key).collect::<Vec<_>>()).fetch_all(on).await
 }
 
+/// How many runs of all tenants are in which state; of at most `limit` runs.
+pub async fn count_states(on: impl Into<On<'_>>, limit: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    COUNT_STATES.query().bind(limit).fetch_all(on).await
+}
+
 columns!(run_columns of RunRow {
     tenant text, id text, key text, name text, state text, worker text, account text, provider text, settings text,
     place_every_us int, place_next_us int, calls_max int, holder text, token int, lease_until_ms int, leased_ms int,
@@ -193,6 +198,8 @@ statements! {
             CROSS JOIN LATERAL (SELECT state, outcome, COUNT(*) AS jobs FROM job
             WHERE job.tenant = k.tenant AND job.run_id = k.run_id GROUP BY state, outcome OFFSET 0) AS c"),
     );
+    COUNT_STATES = both("SELECT state, CAST(count(*) AS BIGINT) AS runs
+        FROM (SELECT state FROM run LIMIT $1) AS some_run GROUP BY state ORDER BY state");
 }
 
 /// Tells this lock of a tenant from other locks of the same text: the seed of its hash.

@@ -97,6 +97,12 @@ pub async fn ledger(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result
     LEDGER.query().bind(tenant).bind(run_id).fetch_one(on).await
 }
 
+/// How many are held by all runs of all tenants; at most `limit` are counted.
+pub async fn count_all_held(on: impl Into<On<'_>>, limit: i64) -> Result<i64, StoreError> {
+    let (held,): (i64,) = COUNT_ALL_HELD.query().bind(limit).fetch_one(on).await?;
+    Ok(held)
+}
+
 columns!(slot_columns of SlotRow {
     tenant text, job_id text, attempt int, run_id text, account text, taken_ms int, released_ms int
 });
@@ -125,4 +131,6 @@ statements! {
         ORDER BY released_ms DESC LIMIT 1");
     COUNT_TAKEN = both("SELECT COUNT(*) FROM slot WHERE tenant = $1 AND run_id = $2 AND taken_ms >= $3");
     LEDGER = both("SELECT COUNT(*) AS taken, COUNT(released_ms) AS released FROM slot WHERE tenant = $1 AND run_id = $2");
+    COUNT_ALL_HELD = both("SELECT CAST(count(*) AS BIGINT)
+        FROM (SELECT 1 AS one FROM slot WHERE released_ms IS NULL LIMIT $1) AS held_slot");
 }

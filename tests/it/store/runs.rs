@@ -15,6 +15,7 @@ on_both! {
     runs_come_newest_first,
     open_runs_come_in_pages,
     jobs_are_counted,
+    runs_are_counted_by_state,
     one_changes_the_runs_of_a_tenant_at_a_time,
 }
 
@@ -128,6 +129,16 @@ async fn open_runs_come_in_pages(at: TestDatabase) {
     };
     assert_eq!(list(("", ""), 2).await, ["run_1", "run_2"]);
     assert_eq!(list(("acme", "run_2"), 9).await, ["run_3", "run_9"]);
+}
+
+async fn runs_are_counted_by_state(at: TestDatabase) {
+    assert_eq!(runs::count_states(&at.db, 10).await.unwrap(), []);
+    for (n, tenant, state) in [(1, "acme", "running"), (2, "other", "running"), (3, "acme", "paused")] {
+        commit!(at, |tx| runs::insert(tx, &RunRow { tenant: tenant.into(), ..run(n, state) }));
+    }
+    assert_eq!(runs::count_states(&at.db, 10).await.unwrap(), [("paused".into(), 1), ("running".into(), 2)]);
+    let some: i64 = runs::count_states(&at.db, 2).await.unwrap().iter().map(|(_, runs)| runs).sum();
+    assert_eq!(some, 2, "of at most so many");
 }
 
 async fn jobs_are_counted(at: TestDatabase) {

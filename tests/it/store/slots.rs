@@ -32,6 +32,8 @@ async fn what_is_held_is_counted(at: TestDatabase) {
     commit!(at, |tx| slots::take(tx, &rows));
     commit!(at, |tx| slots::take(tx, &[]));
     assert_eq!(held().await, Held { run: 2, account: 3, tenant: 4 });
+    assert_eq!(slots::count_all_held(&at.db, 100).await.unwrap(), 5, "of all tenants");
+    assert_eq!(slots::count_all_held(&at.db, 3).await.unwrap(), 3);
     assert_eq!(slots::ledger(&at.db, "acme", "run_1").await.unwrap(), Ledger { taken: 3, released: 1 });
     assert_eq!(slots::ledger(&at.db, "acme", "run_9").await.unwrap(), Ledger::default());
 }
