@@ -36,7 +36,9 @@ fn links_lead_somewhere() {
         "docs/asterisk.md",
         "docs/calls.md",
         "docs/callbacks-do-not-arrive.md",
+        "docs/alerts.md",
         "docs/event-streams.md",
+        "docs/runs.md",
         "docs/voice.md",
         "bench/README.md",
     ] {
