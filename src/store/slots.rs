@@ -86,12 +86,6 @@ pub async fn last_released(on: impl Into<On<'_>>, tenant: &str, run_id: &str) ->
     Ok(row.map(|(at,)| at))
 }
 
-/// How many slots of a run were taken at or after this moment: attempts that were begun.
-pub async fn count_taken(on: impl Into<On<'_>>, tenant: &str, run_id: &str, since_ms: i64) -> Result<i64, StoreError> {
-    let row: Option<(i64,)> = COUNT_TAKEN.query().bind(tenant).bind(run_id).bind(since_ms).fetch_optional(on).await?;
-    Ok(row.map_or(0, |(taken,)| taken))
-}
-
 /// The ledger of a run.
 pub async fn ledger(on: impl Into<On<'_>>, tenant: &str, run_id: &str) -> Result<Ledger, StoreError> {
     LEDGER.query().bind(tenant).bind(run_id).fetch_one(on).await
@@ -129,7 +123,6 @@ statements! {
     COUNT_TAKEN = both("SELECT COUNT(*) FROM slot WHERE tenant = $1 AND run_id = $2 AND taken_ms >= $3");
     LAST_RELEASED = both("SELECT released_ms FROM slot WHERE tenant = $1 AND run_id = $2 AND released_ms IS NOT NULL
         ORDER BY released_ms DESC LIMIT 1");
-    COUNT_TAKEN = both("SELECT COUNT(*) FROM slot WHERE tenant = $1 AND run_id = $2 AND taken_ms >= $3");
     LEDGER = both("SELECT COUNT(*) AS taken, COUNT(released_ms) AS released FROM slot WHERE tenant = $1 AND run_id = $2");
     COUNT_ALL_HELD = both("SELECT CAST(count(*) AS BIGINT)
         FROM (SELECT 1 AS one FROM slot WHERE released_ms IS NULL LIMIT $1) AS held_slot");
