@@ -4,26 +4,27 @@
 //! waits for the writer is written. What has not ended by the deadline is cut off; nothing unacknowledged is lost by
 //! that, because nothing of it was acknowledged.
 
+mod background;
 mod desk;
 mod dialing;
 mod listening;
 mod sweeping;
 
 pub use desk::{desk, desk_without_accounts};
-pub use dialing::exchange;
+pub use dialing::{dialing, exchange};
 pub use listening::pbxs;
 pub use sweeping::sweeper;
+
+use background::Background;
 
 use crate::{
     ami,
     clock::SharedClock,
-    config::{AmiUrl, Config, ConfigError, DatabaseUrl, KeepConfig},
+    config::{AmiUrl, Config, ConfigError, DatabaseUrl},
     directory::{Account, ApiKey, Directory, NewKey, Overlays, Scope, issue_key},
     domain::id::DEFAULT_TENANT,
-    health::Health,
-    housekeeping::{Housekeeping, Keep},
     http::{self, Gateway},
-    ingest::{Ingest, Parts, Reread, Rules},
+    ingest::{Ingest, Parts, Rules},
     quarantine::{self, Quarantine},
     seal::{SealError, Sealer},
     store::{self, Db, OpenError, StoreError, keys, tenants},
@@ -182,6 +183,8 @@ impl App {
         };
         let desk = desk(&config, db.clone(), clock.clone(), directory.clone(), &mut rng);
         let pbxs = pbxs(&config, fuses.clone(), &mut rng);
+        let exchange = exchange(&config, fuses.clone(), pbxs.clone(), &mut rng)?;
+        let dialing = dialing(&config, fuses.clone(), desk.clone(), exchange, &mut rng);
         let sweeper = sweeper(&config, fuses, pbxs.clone(), &mut rng)?;
         let (listener, address) = listen(config.listen)?;
         let metrics_listener = config.metrics_listen.map(listen).transpose()?.map(|(listener, _)| listener);
@@ -193,6 +196,7 @@ impl App {
             quarantine,
             sweeper,
             desk,
+            dialing,
             pbxs,
             directory,
             metrics,
@@ -230,32 +234,13 @@ impl App {
             metrics_listener.map(|l| serve_metrics(l, gateway.clone())).transpose().map_err(AppError::Serve)?;
         let metrics_handle = metrics.as_ref().map(Server::handle);
         let _metrics = metrics.map(tokio::spawn);
-        // Not a child of `stop`: a loop that ends because of it would look like one that died.
-        let background = CancellationToken::new();
-        let mut reread = tokio::spawn(reread(&gateway).run(background.clone()));
-        let housekeeping = Housekeeping {
-            db: gateway.db.clone(),
-            clock: gateway.clock.clone(),
-            metrics: gateway.metrics.clone(),
-            keep_refused_ms: gateway.config.quarantine.keep_ms,
-            keep: keep(&gateway.config),
-        };
-        let mut housekeeping = tokio::spawn(housekeeping.run(background.clone()));
-        let mut health = tokio::spawn(health(&gateway).run(background.clone()));
-        let mut sweeper = tokio::spawn(gateway.sweeper.clone().run(background.clone()));
-        let mut observer = tokio::spawn(gateway.sweeper.observer().run(background.clone()));
-        let mut pbxs = tokio::spawn(gateway.pbxs.clone().run(background.clone()));
+        let mut background = Background::start(&gateway);
 
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             _ = &mut server => Err(AppError::Dead { what: "the HTTP server" }),
             _ = writers.join_next() => Err(AppError::Dead { what: "the writer" }),
-            _ = &mut reread => Err(AppError::Dead { what: "the retry of unapplied deliveries" }),
-            _ = &mut housekeeping => Err(AppError::Dead { what: "housekeeping" }),
-            _ = &mut health => Err(AppError::Dead { what: "the count of callbacks" }),
-            _ = &mut sweeper => Err(AppError::Dead { what: "the sweeper" }),
-            _ = &mut observer => Err(AppError::Dead { what: "the count of live calls" }),
-            _ = &mut pbxs => Err(AppError::Dead { what: "listening to PBXs" }),
+            what = background.died() => Err(AppError::Dead { what }),
         };
         tracing::info!(deadline_s = deadline.as_secs(), "stopping: answering what is under way");
         gateway.drain();
@@ -269,8 +254,7 @@ impl App {
             // The last door closes with the last `Gateway`; then the writer ends by itself.
             drop(gateway);
             if outcome.is_ok() {
-                let _ =
-                    tokio::join!(&mut reread, &mut housekeeping, &mut health, &mut sweeper, &mut observer, &mut pbxs);
+                background.ended().await;
                 while writers.join_next().await.is_some() {}
             }
         };
@@ -283,20 +267,6 @@ impl App {
         }
         outcome
     }
-}
-
-fn reread(gateway: &Gateway) -> Reread {
-    Reread { db: gateway.db.clone(), ingest: gateway.ingest.clone(), clock: gateway.clock.clone() }
-}
-
-fn health(gateway: &Gateway) -> Health {
-    let public_url = gateway.config.public_url.clone();
-    Health::new(gateway.db.clone(), gateway.clock.clone(), gateway.metrics.clone(), public_url)
-}
-
-fn keep(config: &Config) -> Keep {
-    let KeepConfig { deliveries_ms, journal_ms, audit_ms } = config.keep;
-    Keep { deliveries_ms, journal_ms, audit_ms }
 }
 
 fn serve(listener: TcpListener, gateway: Data<Gateway>, deadline: Duration) -> std::io::Result<Server> {

@@ -9,7 +9,7 @@ use crate::{
     domain::time::{Millis, SECOND},
     pbx::Pbxs,
     provider::{Asked, Exchange, Reach, Trouble, TroubleKind},
-    runs::{TwilioDialer, TwilioParts},
+    runs::{Desk, Dialing, DialingPace, DialingParts, TwilioDialer, TwilioParts},
     sweep::{SourceParts, Sources},
     twilio::client::{ClientError, Patience},
 };
@@ -48,7 +48,7 @@ pub fn exchange(config: &Config, fuses: Fuses, pbxs: Pbxs, rng: &mut StdRng) -> 
 impl Lines {
     async fn find(&self, tenant: &str, provider: &str, account: &str) -> Result<Reach, Trouble> {
         if provider == ami::PROVIDER {
-            return reach_pbx(&self.pbxs, account);
+            return self.pbxs.reach(tenant, account).await;
         }
         let source = self.sources.of(tenant, provider, account).await?.ok_or_else(|| Trouble {
             kind: TroubleKind::Refused,
@@ -71,10 +71,11 @@ impl Exchange for Lines {
     }
 }
 
-/// Whoever listens to a PBX dials from it.
-fn reach_pbx(_pbxs: &Pbxs, account: &str) -> Result<Reach, Trouble> {
-    let detail = format!("reach {account}: no calls are placed at PBXs yet");
-    Err(Trouble { kind: TroubleKind::Refused, detail })
+/// Whoever dials the runs of this gateway.
+pub fn dialing(config: &Config, fuses: Fuses, desk: Desk, exchange: Arc<dyn Exchange>, rng: &mut StdRng) -> Dialing {
+    let Fuses { db, clock, ingest, metrics, .. } = fuses;
+    let (rng, dials, pace) = (StdRng::from_rng(rng), config.run.dial, DialingPace::default());
+    Dialing::new(DialingParts { desk, db, clock, ingest, exchange, metrics, rng, dials, pace })
 }
 
 /// A request must have its answer while the lease that it is sent under still lives.

@@ -177,6 +177,8 @@ settings! {
 
     /// Outbound runs.
     RunConfig {
+        /// Whether this process dials internal runs. `false` leaves that to others that share the database.
+        dial: bool = "run.dial" / "ONHOOK_RUN_DIAL" => Flag;
         /// A run without a heartbeat for this long is stale: another worker may take it over.
         stale_after_ms: i64 = "run.stale_after" / "ONHOOK_RUN_STALE_AFTER" => Span(SECOND_MS..=10 * MINUTE_MS);
         /// A run that could have placed a job, but did not for this long, has failed.

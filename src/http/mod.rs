@@ -46,7 +46,7 @@ use crate::{
     ingest::Ingest,
     pbx::Pbxs,
     quarantine::Quarantine,
-    runs::Desk,
+    runs::{Desk, Dialing},
     store::Db,
     sweep::Sweeper,
     telemetry::Metrics,
@@ -79,6 +79,8 @@ pub struct Gateway {
     pub sweeper: Sweeper,
     /// Where runs are changed.
     pub desk: Desk,
+    /// Dials runs, and hangs calls up.
+    pub dialing: Dialing,
     /// Listens to PBXs, and takes what they push.
     pub pbxs: Pbxs,
     /// Who may speak.

@@ -45,7 +45,8 @@ impl RunObserver {
     pub async fn tick(&self) -> Result<RunCounts, RunError> {
         let db = &self.desk.0.db;
         let now_ms = self.desk.now_ms().await?;
-        let mut counts = RunCounts { slots_held: slots::count_all_held(db, COUNTED_MAX).await?, ..RunCounts::default() };
+        let mut counts =
+            RunCounts { slots_held: slots::count_all_held(db, COUNTED_MAX).await?, ..RunCounts::default() };
         for (state, runs) in runs::count_states(db, COUNTED_MAX).await? {
             // A word that a newer onhook wrote is none of ours.
             counts.states.extend(state.parse().ok().map(|state: RunState| (state, runs)));

@@ -74,6 +74,7 @@ const PUBLISHED: &[(&str, Option<&str>)] = &[
     ("ONHOOK_SWEEP_TIMEOUT_ANSWERED", Some("30m")),
     ("ONHOOK_SWEEP_ANSWERED_OUTCOME", Some("completed")),
     ("ONHOOK_SWEEP_SUPERSEDE", Some("false")),
+    ("ONHOOK_RUN_DIAL", Some("true")),
     ("ONHOOK_RUN_STALE_AFTER", Some("30s")),
     ("ONHOOK_RUN_FAIL_AFTER", Some("15m")),
     ("ONHOOK_RUN_LOOK_FOR_AFTER", Some("2m")),

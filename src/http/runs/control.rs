@@ -7,7 +7,6 @@ use crate::{
         idempotency::{Post, answer},
     },
     runs::{By, ForceCancelled, RunError, Shown},
-    store::hangups,
     transaction,
 };
 use actix_web::{
@@ -16,6 +15,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Nothing is said of how.
@@ -182,7 +182,7 @@ pub(in crate::http) async fn force_cancel(
             let ForceCancelled { run, jobs_cancelled, live_calls } = forced;
             let (mut hung_up, mut hangups_pending) = (0, 0);
             if text.hangup {
-                let counted = hangups::count_of_run(&gateway.db, &posted.key.tenant, &id).await?;
+                let counted = gateway.dialing.hang_up_of_run(&posted.key.tenant, &id, HANG_UP_WITHIN).await?;
                 (hung_up, hangups_pending) = (counted.hung_up, counted.pending);
             }
             let run = run.try_into()?;
@@ -219,3 +219,6 @@ impl Deed {
         }
     }
 }
+
+/// Whoever forces the end is answered within a second; what is not hung up by then is still being hung up.
+const HANG_UP_WITHIN: Duration = Duration::from_millis(800);

@@ -62,6 +62,8 @@ pub struct DialingParts {
     pub metrics: Metrics,
     /// Randomness for ids and pauses.
     pub rng: StdRng,
+    /// Whether this process places calls and looks for lost answers; if not, that is left to others.
+    pub dials: bool,
     /// How often what is done.
     pub pace: DialingPace,
 }
@@ -112,6 +114,7 @@ struct Shared {
     exchange: Arc<dyn Exchange>,
     metrics: Metrics,
     rng: Mutex<StdRng>,
+    dials: bool,
     pace: DialingPace,
     /// Names this process among all that share the database.
     holder: String,
@@ -124,7 +127,7 @@ struct Shared {
 impl Dialing {
     /// One that holds no run yet.
     pub fn new(parts: DialingParts) -> Self {
-        let DialingParts { desk, db, clock, ingest, exchange, metrics, mut rng, pace } = parts;
+        let DialingParts { desk, db, clock, ingest, exchange, metrics, mut rng, dials, pace } = parts;
         let hanging_up = HangingUp::new(HangUpParts {
             db: db.clone(),
             clock: clock.clone(),
@@ -135,7 +138,7 @@ impl Dialing {
         let holder = format!("onhook-{:016x}", rng.random::<u64>());
         let (rng, permits, bell) = (Mutex::new(rng), Arc::new(Semaphore::new(REQUESTS_MAX)), watch::Sender::new(()));
         let shared =
-            Shared { desk, db, clock, ingest, exchange, metrics, rng, pace, holder, permits, bell, hanging_up };
+            Shared { desk, db, clock, ingest, exchange, metrics, rng, dials, pace, holder, permits, bell, hanging_up };
         Self(Arc::new(shared))
     }
 
@@ -149,9 +152,11 @@ impl Dialing {
         let end = CancellationToken::new();
         let _end = end.clone().drop_guard();
         parts.spawn(self.clone().keep_reaping(reap_fails, end.clone()));
-        parts.spawn(self.clone().keep_resolving(end.clone()));
         parts.spawn(self.0.hanging_up.clone().run(end.clone()));
-        parts.spawn(Looking::new(self.0.clone()).run(end.clone()));
+        if self.0.dials {
+            parts.spawn(self.clone().keep_resolving(end.clone()));
+            parts.spawn(Looking::new(self.0.clone()).run(end.clone()));
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             ended = parts.join_next() => {
