@@ -5,7 +5,7 @@ use super::{
     hand_out::{HandedOut, JOBS_AT_ONCE_MAX, To, hand_out},
     in_short, refused,
     report::order,
-    show::{health, placeable, settings, state, worker},
+    show::{health, is_troubled, placeable, settings, state, worker},
     turn::{Turn, repeated},
 };
 use crate::{
@@ -313,11 +313,6 @@ async fn placeable_in(turn: &mut Turn<'_>, row: &RunRow, state: RunState) -> Res
 
 fn can_place(placeable_ms: Option<Millis>, now_ms: Millis) -> bool {
     placeable_ms.is_some_and(|at| at <= now_ms)
-}
-
-/// Whether something went wrong since the last progress.
-fn is_troubled(row: &RunRow) -> bool {
-    row.last_error_ms.is_some_and(|at| row.progress_ms.is_none_or(|progress| at >= progress))
 }
 
 /// The state of a run that this kind of worker may claim.

@@ -32,7 +32,7 @@ pub use import::{Imported, JOBS_MAX, Jobs};
 pub use lease::{Beat, ClaimText, Claimed, Lease, Taken};
 pub use observe::RunObserver;
 pub use reap::Reaped;
-pub use report::{PlacedFrom, ReportText, Reported, tell_placed};
+pub use report::{PlacedFrom, ReportState, ReportText, Reported, tell_placed};
 pub use show::{Active, Counts, Outcomes, Shown};
 pub use tell::{Change, RunTold};
 pub use text::{JobText, RetryText, RunText};

@@ -242,10 +242,19 @@ pub(super) async fn placeable(
     if room(row, rules, &held) <= 0 {
         return Ok(reserved_ms);
     }
+    if is_troubled(row) {
+        // Each try that was refused moved the pace and gave its slot back: time goes by all the same.
+        return Ok(Some(reserved_ms.map_or(due_ms, |at| at.min(due_ms))));
+    }
     let released_ms = slots::last_released(on, &row.tenant, &row.id).await?;
     let paced_ms = row.place_next_us.saturating_add(999) / 1_000;
     let free_ms = due_ms.max(paced_ms).max(released_ms.unwrap_or(Millis::MIN));
     Ok(Some(reserved_ms.map_or(free_ms, |at| at.min(free_ms))))
+}
+
+/// Whether something went wrong since the last progress.
+pub(super) fn is_troubled(row: &RunRow) -> bool {
+    row.last_error_ms.is_some_and(|at| row.progress_ms.is_none_or(|progress| at >= progress))
 }
 
 /// How many more calls there may be at once.

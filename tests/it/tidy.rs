@@ -213,6 +213,11 @@ fn rooms_do_not_use_what_is_above_them() {
         ("voice", &["http", "cli", "app"]),
         ("report", &["ingest", "http", "cli", "app", "directory", "config"]),
         (
+            "runs",
+            // It knows whoever dials by what `provider` says of them.
+            &["http", "cli", "app", "config", "sweep", "health", "quarantine", "voice", "leads", "check", "explain", "pbx"],
+        ),
+        (
             "sweep",
             // It knows whoever listens to PBXs by what `provider` says of them.
             &[

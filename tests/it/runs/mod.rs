@@ -1,12 +1,19 @@
-//! Outbound runs.
+//! Outbound runs: what people do to them, who may dial them, how they are dialed, and who ends them.
 
+mod desk;
 mod dialing;
 mod faults;
-mod hanging_up;
-mod resolving;
-mod scene;
-mod stopping;
-mod twilio;
 mod following;
 mod following_stories;
+mod handing_out;
+mod hanging_up;
+mod import;
+mod leases;
+mod office;
+mod reaper;
+mod reports;
+mod resolving;
+mod scene;
 mod stage;
+mod stopping;
+mod twilio;
