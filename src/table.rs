@@ -63,8 +63,11 @@ pub struct Columns<T> {
     /// Those that it must have.
     pub needed: &'static [&'static str],
     /// A row made of its cells, asked for by name.
-    pub make: fn(&dyn Fn(&str) -> Option<String>) -> T,
+    pub make: fn(Cells<'_>) -> T,
 }
+
+/// The cells of a row, asked for by the name of their column.
+pub type Cells<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// How many rows a table can have at most, which is known before any of them is read.
 pub fn rows_at_most(bytes: &[u8]) -> usize {
