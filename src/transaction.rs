@@ -79,29 +79,6 @@ pub async fn run<T>(
     }
 }
 
-/// Like [`run`], for futures that are spawned: of what an async closure borrows the compiler cannot tell there that it may
-/// be sent. The block names its transaction, a `&mut Tx`, and may use `?`.
-macro_rules! run_inline {
-    ($db:expr, |$tx:ident| $work:block) => {{
-        let mut left = $crate::transaction::REPEATS_MAX;
-        loop {
-            let attempt = async {
-                let mut begun = $db.begin().await?;
-                let $tx = &mut begun;
-                let done: $crate::transaction::Done<_> = $work?;
-                $crate::store::journal::append(&mut begun, &done.journal).await?;
-                begun.commit().await?;
-                Ok::<_, $crate::store::StoreError>(done.value)
-            };
-            match attempt.await {
-                Err($crate::store::StoreError::Again(_)) if left > 0 => left -= 1,
-                result => break result,
-            }
-        }
-    }};
-}
-pub(crate) use run_inline;
-
 /// Like [`run`], but what has a ticket is done once.
 pub async fn run_once(
     db: &Db,
@@ -195,6 +172,6 @@ impl Ticket {
 /// How long an answer is remembered.
 pub const KEPT_MS: Millis = DAY;
 /// How often a transaction is repeated when another writer was in the way.
-pub(crate) const REPEATS_MAX: u32 = 5;
+const REPEATS_MAX: u32 = 5;
 /// How many answers one pass of [`forget`] takes.
 const FORGET_ROWS_MAX: i64 = 5_000;

@@ -4,6 +4,7 @@
 //! Each is a row (`store::hangups`) that was written in the transaction which decided it. A row is claimed for a while by
 //! moving its due time ahead, so that it is tried again by anybody if this process dies. Hanging up twice does no harm.
 
+use super::{RunError, turn::repeated};
 use crate::{
     clock::SharedClock,
     domain::{
@@ -13,7 +14,7 @@ use crate::{
     },
     provider::{Exchange, Reach, Trouble, TroubleKind},
     store::{
-        Db, StoreError, audit,
+        Db, audit,
         audit::AuditRow,
         calls,
         hangups::{self, HangupCount, HangupRow},
@@ -21,7 +22,6 @@ use crate::{
         notices::NoticeRow,
         now,
     },
-    transaction::{Done, run_inline},
 };
 use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
@@ -104,13 +104,8 @@ impl HangingUp {
     }
 
     /// Hangs up what is due, once. Answers how many calls were tried.
-    pub async fn tick(&self) -> Result<usize, StoreError> {
-        let shared = &self.0;
-        let rows = run_inline!(shared.db, |tx| {
-            let now_ms = now::for_leases(&mut *tx, &*shared.clock).await?;
-            let value = hangups::claim(tx, now_ms, LEASE_MS, PAGE).await?;
-            Ok::<_, StoreError>(Done { value, journal: Vec::new() })
-        })?;
+    pub async fn tick(&self) -> Result<usize, RunError> {
+        let rows = self.0.claim(None).await?;
         let tried = rows.len();
         let mut all = self.spawn(rows);
         while all.join_next().await.is_some() {}
@@ -119,29 +114,25 @@ impl HangingUp {
 
     /// Hangs the calls of a run up that are to be, for as long as `within`, and says what came of it. What is under way by
     /// then goes on; what was not begun is done in the background.
-    pub async fn of_run(&self, tenant: &str, run_id: &str, within: Duration) -> Result<HangupCount, StoreError> {
+    pub async fn of_run(&self, tenant: &str, run_id: &str, within: Duration) -> Result<HangupCount, RunError> {
         let shared = &self.0;
         let mut all = JoinSet::new();
         let work = async {
             loop {
-                let rows = run_inline!(shared.db, |tx| {
-                    let now_ms = now::for_leases(&mut *tx, &*shared.clock).await?;
-                    let value = hangups::claim_of_run(tx, tenant, run_id, now_ms, LEASE_MS, PAGE).await?;
-                    Ok::<_, StoreError>(Done { value, journal: Vec::new() })
-                })?;
+                let rows = shared.claim(Some((tenant, run_id))).await?;
                 let is_last = rows.len() < PAGE_LEN;
                 all = self.spawn(rows);
                 while all.join_next().await.is_some() {}
                 // Those that failed are due again later, and are not tried again at once.
                 if is_last {
-                    return Ok::<_, StoreError>(());
+                    return Ok::<_, RunError>(());
                 }
             }
         };
         let worked = timeout(within, work).await;
         all.detach_all();
         worked.unwrap_or(Ok(()))?;
-        hangups::count_of_run(&shared.db, tenant, run_id).await
+        Ok(hangups::count_of_run(&shared.db, tenant, run_id).await?)
     }
 
     fn spawn(&self, rows: Vec<HangupRow>) -> JoinSet<()> {
@@ -176,23 +167,42 @@ impl HangingUp {
 }
 
 impl Shared {
+    /// Takes what is due, or what is to be done of one run.
+    async fn claim(&self, of: Option<(&str, &str)>) -> Result<Vec<HangupRow>, RunError> {
+        let once = async || {
+            let mut tx = self.db.begin().await?;
+            let now_ms = now::for_leases(&mut tx, &*self.clock).await?;
+            let rows = match of {
+                None => hangups::claim(&mut tx, now_ms, LEASE_MS, PAGE).await?,
+                Some((tenant, run_id)) => {
+                    hangups::claim_of_run(&mut tx, tenant, run_id, now_ms, LEASE_MS, PAGE).await?
+                }
+            };
+            tx.commit().await?;
+            Ok::<_, RunError>(rows)
+        };
+        repeated!(once())
+    }
+
     /// Writes what came of it.
-    async fn settle(&self, row: HangupRow, tried: Tried) -> Result<(), StoreError> {
-        let ids = self.ids();
-        let jitter = self.jitter();
-        run_inline!(self.db, |tx| {
-            let now_ms = now::for_leases(&mut *tx, &*self.clock).await?;
+    async fn settle(&self, row: HangupRow, tried: Tried) -> Result<(), RunError> {
+        let (ids, jitter) = (self.ids(), self.jitter());
+        let once = async || {
+            let mut tx = self.db.begin().await?;
+            let now_ms = now::for_leases(&mut tx, &*self.clock).await?;
             let row = after(row.clone(), &tried, now_ms, jitter);
             if row.result.as_deref() == Some(GIVEN_UP) {
-                let call = calls::find(&mut *tx, &row.tenant, &row.provider_id, Some(&row.account)).await?;
+                let call = calls::find(&mut tx, &row.tenant, &row.provider_id, Some(&row.account)).await?;
                 let call_id = call.into_iter().next().map(|call| call.id);
                 let told = told(&row, call_id.as_deref(), &ids, self.clock.now_ms());
-                audit::insert(tx, std::slice::from_ref(&told.0)).await?;
-                notices::insert(tx, std::slice::from_ref(&told.1)).await?;
+                audit::insert(&mut tx, std::slice::from_ref(&told.0)).await?;
+                notices::insert(&mut tx, std::slice::from_ref(&told.1)).await?;
             }
-            hangups::update(tx, std::slice::from_ref(&row)).await?;
-            Ok::<_, StoreError>(Done { value: (), journal: Vec::new() })
-        })
+            hangups::update(&mut tx, std::slice::from_ref(&row)).await?;
+            tx.commit().await?;
+            Ok::<_, RunError>(())
+        };
+        repeated!(once())
     }
 
     fn ids(&self) -> [String; 2] {

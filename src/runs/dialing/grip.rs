@@ -5,7 +5,12 @@ use super::{
     fence::Fence,
     temper::{May, Temper},
 };
-use crate::{domain::time::Millis, provider::Trouble, runs::Lease, store::runs::RunRow};
+use crate::{
+    domain::time::Millis,
+    provider::{Trouble, TroubleKind},
+    runs::Lease,
+    store::runs::RunRow,
+};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -41,7 +46,8 @@ pub(super) struct Grip {
 
 impl Grip {
     pub(super) fn new(shared: Arc<Shared>, run: RunRow, lease: Lease, fence: Fence) -> Self {
-        let (fence, temper, taken) = (Mutex::new(fence), Mutex::default(), Mutex::default());
+        let temper = Temper::after(troubled(&run));
+        let (fence, temper, taken) = (Mutex::new(fence), Mutex::new(temper), Mutex::default());
         Self { shared, run, lease, fence, temper, wish: watch::Sender::new(Wish::GoOn), taken }
     }
 
@@ -109,6 +115,13 @@ impl Grip {
     pub(super) fn taken(&self) -> MutexGuard<'_, HashSet<(String, i64)>> {
         lock(&self.taken)
     }
+}
+
+/// What went wrong since the last progress, under whatever token.
+fn troubled(run: &RunRow) -> Option<Trouble> {
+    let error = run.last_error.as_deref().filter(|_| run.last_error_ms >= run.progress_ms)?;
+    let detail = error.strip_prefix("failed to ").unwrap_or(error).to_owned();
+    Some(Trouble { kind: TroubleKind::Unreachable, detail })
 }
 
 /// A span of time as the desk tells it.

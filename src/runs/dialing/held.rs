@@ -227,6 +227,10 @@ async fn beat(grip: Arc<Grip>) {
         let since = Since::now(&*shared.clock);
         let trouble = grip.trouble();
         let error = match timeout(within, shared.desk.beat(&grip.lease, trouble.as_deref())).await {
+            Ok(Ok(beat)) if beat.state.is_ended() => {
+                grip.wish(Wish::Lost);
+                return;
+            }
             Ok(Ok(beat)) => {
                 fails = false;
                 grip.renew(Fence::new(since, span(beat.lease_ms)));

@@ -23,7 +23,7 @@ mod settling;
 mod temper;
 
 use super::{
-    Desk,
+    Desk, RunError,
     hanging_up::{HangUpParts, HangingUp},
 };
 use crate::{
@@ -185,17 +185,12 @@ impl Dialing {
     }
 
     /// Hangs up once what is due.
-    pub async fn hang_up(&self) -> Result<usize, StoreError> {
+    pub async fn hang_up(&self) -> Result<usize, RunError> {
         self.0.hanging_up.tick().await
     }
 
     /// Hangs up what is to be hung up of a run, for as long as `within`, and says what came of it.
-    pub async fn hang_up_of_run(
-        &self,
-        tenant: &str,
-        run_id: &str,
-        within: Duration,
-    ) -> Result<HangupCount, StoreError> {
+    pub async fn hang_up_of_run(&self, tenant: &str, run_id: &str, within: Duration) -> Result<HangupCount, RunError> {
         self.0.hanging_up.of_run(tenant, run_id, within).await
     }
 

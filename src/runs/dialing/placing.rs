@@ -4,7 +4,7 @@ use super::{
     grip::{Grip, Wish},
     settling::{Settled, settle},
 };
-use crate::provider::{Dialer, Order, Placed};
+use crate::provider::{Dialer, Order, Placed, Trouble, TroubleKind};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,9 @@ pub(super) async fn place(
     match &answer {
         Answer::Placed(Placed::Accepted(_) | Placed::Refused(_)) => grip.answered(),
         Answer::Placed(Placed::NotNow(trouble)) => grip.troubled(round, trouble.clone()),
-        Answer::Placed(Placed::Lost(_)) | Answer::Unsent(_) => {}
+        // Going on would lose the others, too.
+        Answer::Placed(Placed::Lost(why)) => grip.troubled(round, unheard(why)),
+        Answer::Unsent(_) => {}
     }
     match settle(&grip, &order, &answer).await {
         Settled::Durable => {
@@ -65,6 +67,10 @@ async fn ask(dialer: &dyn Dialer, order: &Order) -> Placed {
     // A dialer keeps its own time; one that does not must not hold a place for ever.
     let within = dialer.timeout().saturating_add(GRACE);
     timeout(within, dialer.place(order)).await.unwrap_or_else(|_| Placed::Lost("no answer in time".to_owned()))
+}
+
+fn unheard(why: &str) -> Trouble {
+    Trouble { kind: TroubleKind::Unreachable, detail: format!("hear what the provider answered: {why}") }
 }
 
 const GRACE: Duration = Duration::from_millis(500);

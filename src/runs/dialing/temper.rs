@@ -30,14 +30,21 @@ pub(super) struct Temper {
     round: u64,
     until: Option<(Since, Duration)>,
     trouble: Option<Trouble>,
+    is_doubtful: bool,
 }
 
 impl Temper {
+    /// That of a run whose last dialer met this trouble: it begins with one request, and has not seen the end of it.
+    pub(super) fn after(trouble: Option<Trouble>) -> Self {
+        Self { is_doubtful: trouble.is_some(), trouble, ..Self::default() }
+    }
+
     pub(super) fn may(&self, clock: &dyn Clock) -> May {
         let left = self.until.map(|(since, pause)| pause.saturating_sub(since.elapsed(clock)));
         match left {
             Some(left) if !left.is_zero() => May::Wait(left),
             Some(_) => May::One,
+            None if self.is_doubtful => May::One,
             None => May::Much,
         }
     }
@@ -112,6 +119,15 @@ mod tests {
         assert_eq!((temper.may(&clock), temper.trouble()), (May::Much, None));
         temper.refused(temper.round(), trouble(TroubleKind::TooMany), 0.0, UNIT, &clock);
         assert_eq!(wait(&temper, &clock), 1);
+    }
+
+    #[test]
+    fn who_takes_a_troubled_run_over_begins_with_one_request() {
+        let (clock, mut temper) = (ManualClock::new(0), Temper::after(Some(trouble(TroubleKind::TooMany))));
+        assert_eq!((temper.may(&clock), temper.trouble().is_some()), (May::One, true));
+        temper.answered();
+        assert_eq!((temper.may(&clock), temper.trouble()), (May::Much, None));
+        assert_eq!(Temper::after(None).may(&clock), May::Much);
     }
 
     #[test]

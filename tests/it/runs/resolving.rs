@@ -1,10 +1,7 @@
 //! Requests whose answers are lost, and what is found of their calls.
 
 use super::scene::{LOOK_FOR_AFTER_MS, Node, RUN, Scene, on_both_runs};
-use crate::support::{
-    exchange::{Fate, Way},
-    patience::until,
-};
+use crate::support::exchange::{Fate, Way};
 use onhook::{
     domain::time::{HOUR, MINUTE, SECOND},
     provider::TroubleKind,

@@ -18,7 +18,7 @@ use onhook::{
         time::{MINUTE, SECOND},
     },
     ingest::{self, Ingest, Submission},
-    runs::{By, Desk, DeskParts, Dialing, DialingPace, DialingParts, RunRules},
+    runs::{By, Desk, DeskParts, Dialing, DialingPace, DialingParts, Lease, RunRules},
     seal::Sealer,
     store::{
         Db,
@@ -67,6 +67,7 @@ pub struct Node {
     pub db: Db,
     pub ingest: Ingest,
     pub lines: Lines,
+    clock: ManualClock,
     pub stop: CancellationToken,
     writer: JoinHandle<()>,
     running: Option<JoinHandle<()>>,
@@ -162,6 +163,30 @@ impl Scene {
             .collect();
         let mut tx = self.at.db.begin().await.unwrap();
         runs::insert(&mut tx, &run).await.unwrap();
+        jobs::insert(&mut tx, &rows).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// More jobs for a run.
+    pub async fn more(&self, id: &str, count: usize) {
+        let jobs = self.jobs_of(id).await;
+        let last = jobs.last().unwrap();
+        let rows: Vec<JobRow> = (last.place + 1..)
+            .take(count)
+            .map(|place| JobRow {
+                id: format!("job_{}_{place}", id.trim_start_matches("run_")),
+                key: place.to_string(),
+                place,
+                state: JobState::Queued.as_str().into(),
+                attempt: 0,
+                token: None,
+                placing_ms: None,
+                provider_id: None,
+                call_id: None,
+                ..last.clone()
+            })
+            .collect();
+        let mut tx = self.at.db.begin().await.unwrap();
         jobs::insert(&mut tx, &rows).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -279,17 +304,9 @@ impl Node {
         let overlays = Overlays { accounts: Vec::new(), key: None };
         let directory = Arc::new(Directory::new(db.clone(), clock.shared(), sealer, overlays));
         let desk = Desk::new(DeskParts { db: db.clone(), clock: clock.shared(), rng: rng(), directory, rules: RULES });
-        let dialing = Dialing::new(DialingParts {
-            desk: desk.clone(),
-            db: db.clone(),
-            clock: clock.shared(),
-            ingest: ingest.clone(),
-            exchange: Arc::new(lines.clone()),
-            metrics,
-            rng: StdRng::seed_from_u64(seed + 1_000),
-            pace,
-        });
-        Self { dialing, desk, db, ingest, lines, stop: CancellationToken::new(), writer, running: None }
+        let dialing = dialing(desk.clone(), db.clone(), ingest.clone(), clock, lines.clone(), seed, pace);
+        let (clock, stop) = (clock.clone(), CancellationToken::new());
+        Self { dialing, desk, db, ingest, lines, clock, stop, writer, running: None }
     }
 
     /// Lets it dial by itself.
@@ -301,6 +318,24 @@ impl Node {
     pub async fn stop(mut self) {
         self.stop.cancel();
         self.running.take().expect("it was started").await.unwrap();
+    }
+
+    /// Its heartbeats are not due within a test.
+    pub fn beat_never(&mut self) {
+        let (clock, lines, pace) = (self.clock.clone(), self.lines.clone(), DialingPace { beat: HOUR_LONG, ..PACE });
+        self.dialing = dialing(self.desk.clone(), self.db.clone(), self.ingest.clone(), &clock, lines, 9, pace);
+    }
+
+    /// Takes the run of the test over, as a process that dials nothing; again and again, until the other one has lost it.
+    pub async fn take_over(&self, scene: &Scene) -> Lease {
+        until("the run can be had", async || {
+            let held = self.desk.hold(TENANT, RUN, "another").await.unwrap();
+            if held.is_none() {
+                scene.clock.advance(STALE_MS);
+            }
+            held.ok_or_else(|| "it is held".to_owned())
+        })
+        .await
     }
 
     /// As if it were killed: nothing of it goes on from here, and nothing is let go.
@@ -326,10 +361,34 @@ impl Node {
 
     /// All calls of the provider that are not over end.
     pub async fn complete_all(&self, scene: &Scene) {
-        for call in scene.script.calls().into_iter().filter(|call| !call.is_over && !call.job_id.is_empty()) {
-            self.complete(scene, &call).await;
-        }
+        self.try_complete_all(scene).await.unwrap();
     }
+
+    /// The same, as far as it can be written down.
+    pub async fn try_complete_all(&self, scene: &Scene) -> Result<(), ingest::SubmitError> {
+        for call in scene.script.calls().into_iter().filter(|call| !call.is_over && !call.job_id.is_empty()) {
+            let claims = [Claim::Live(Live::Answered), ended(Outcome::Completed)];
+            for claim in claims {
+                self.ingest.submit(callback(&call, claim, scene.now_ms())).await?;
+            }
+            scene.script.end(&call.provider_id);
+        }
+        Ok(())
+    }
+}
+
+fn dialing(
+    desk: Desk,
+    db: Db,
+    ingest: Ingest,
+    clock: &ManualClock,
+    lines: Lines,
+    seed: u64,
+    pace: DialingPace,
+) -> Dialing {
+    let (clock, exchange) = (clock.shared(), Arc::new(lines));
+    let rng = StdRng::seed_from_u64(seed + 1_000);
+    Dialing::new(DialingParts { desk, db, clock, ingest, exchange, rng, pace })
 }
 
 pub fn ended(outcome: Outcome) -> Claim {
@@ -365,6 +424,8 @@ pub fn retrying(attempts_max: u32) -> String {
     let retry = Retry { attempts_max, after_seconds: 60, ..Retry::default() };
     serde_json::to_string(&Settings { retry, ..Settings::default() }).unwrap()
 }
+
+const HOUR_LONG: Duration = Duration::from_secs(3_600);
 
 const RULES: RunRules = RunRules {
     patience: Patience { stale_ms: STALE_MS, fail_ms: FAIL_MS },

@@ -6,12 +6,10 @@ use onhook::{
         signal::{Claim, Field, Signal, Witness},
         state::Live,
     },
-    provider::{
-        Answer as Told, Asked, Dialer, Exchange, Found, Order, Placed, Reach, Trouble, TroubleKind,
-    },
+    provider::{Answer as Told, Asked, Dialer, Exchange, Found, Order, Placed, Reach, Trouble, TroubleKind},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -68,8 +66,6 @@ struct Shared {
 
 struct World {
     fate: Box<dyn Fn(&Order) -> Fate + Send>,
-    /// Fates of the next requests, before `fate` is asked.
-    next: VecDeque<Fate>,
     /// Requests that arrived, or may have: job and attempt.
     requests: Vec<(String, i64)>,
     calls: BTreeMap<String, Call>,
@@ -90,7 +86,6 @@ impl Default for Script {
     fn default() -> Self {
         let world = World {
             fate: Box::new(|_| Fate::Accepted),
-            next: VecDeque::new(),
             requests: Vec::new(),
             calls: BTreeMap::new(),
             timeout: Duration::from_secs(8),
@@ -113,19 +108,9 @@ impl Script {
         self.world().fate = Box::new(fate);
     }
 
-    /// What becomes of the next requests.
-    pub fn next(&self, fates: impl IntoIterator<Item = Fate>) {
-        self.world().next.extend(fates);
-    }
-
     /// Whoever is slow answers.
     pub fn open(&self) {
         self.0.gate.send_replace(true);
-    }
-
-    /// Whoever is slow is slow again.
-    pub fn shut(&self) {
-        self.0.gate.send_replace(false);
     }
 
     pub fn time_out_after(&self, timeout: Duration) {
@@ -214,7 +199,7 @@ impl Script {
         let fate = {
             let mut world = self.world();
             world.requests.push((order.job_id.clone(), order.attempt));
-            world.next.pop_front().unwrap_or_else(|| (world.fate)(order))
+            (world.fate)(order)
         };
         match fate {
             Fate::Accepted => Placed::Accepted(self.make(order)),
