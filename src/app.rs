@@ -181,7 +181,7 @@ impl App {
             ingest: ingest.clone(),
             metrics: metrics.clone(),
         };
-        let desk = desk(&config, db.clone(), clock.clone(), directory.clone(), &mut rng);
+        let desk = desk(&config, db.clone(), clock.clone(), directory.clone(), &mut rng, &metrics);
         let pbxs = pbxs(&config, fuses.clone(), &mut rng);
         let exchange = exchange(&config, fuses.clone(), pbxs.clone(), &mut rng)?;
         let dialing = dialing(&config, fuses.clone(), desk.clone(), exchange, &mut rng);

@@ -7,15 +7,23 @@ use crate::{
     runs::{Desk, DeskParts, RunRules},
     seal::{SealError, Sealer},
     store::Db,
+    telemetry::Metrics,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::sync::Arc;
 
-/// Where runs are changed.
-pub fn desk(config: &Config, db: Db, clock: SharedClock, directory: Arc<Directory>, rng: &mut StdRng) -> Desk {
-    let rng = StdRng::from_rng(rng);
-    Desk::new(DeskParts { db, clock, rng, directory, rules: rules(config) })
+/// Where runs are changed; what is done there is counted in `metrics`.
+pub fn desk(
+    config: &Config,
+    db: Db,
+    clock: SharedClock,
+    directory: Arc<Directory>,
+    rng: &mut StdRng,
+    metrics: &Metrics,
+) -> Desk {
+    let (rng, metrics) = (StdRng::from_rng(rng), metrics.clone());
+    Desk::new(DeskParts { db, clock, rng, directory, rules: rules(config), metrics })
 }
 
 /// The same for a command that changes or looks at runs that are there: it needs no account, and opens no credentials.
@@ -23,7 +31,7 @@ pub fn desk_without_accounts(config: &Config, db: Db, clock: SharedClock, rng: &
     let key: [u8; 32] = rng.random();
     let sealer = Sealer::from_base64(&STANDARD.encode(key).into())?;
     let directory = Directory::new(db.clone(), clock.clone(), sealer, Overlays { accounts: Vec::new(), key: None });
-    Ok(desk(config, db, clock, Arc::new(directory), rng))
+    Ok(desk(config, db, clock, Arc::new(directory), rng, &Metrics::new()))
 }
 
 fn rules(config: &Config) -> RunRules {

@@ -14,6 +14,7 @@ use crate::{
         jobs,
         runs::RunRow,
     },
+    telemetry::JobEnding,
 };
 
 /// A run that was cancelled by force.
@@ -119,7 +120,8 @@ impl Desk {
         }
         let (health, _) = health(&mut turn.tx, &row, &self.0.rules, turn.now_ms).await?;
         let (cancelled, now_ms) = (JobState::Cancelled.as_str(), turn.now_ms);
-        jobs::end_queued(&mut turn.tx, by.tenant, id, cancelled, RUN_CANCELLED, now_ms).await?;
+        let queued = jobs::end_queued(&mut turn.tx, by.tenant, id, cancelled, RUN_CANCELLED, now_ms).await?;
+        turn.ended(JobEnding::Cancelled, queued);
         let under_way = jobs::any_open(&mut turn.tx, by.tenant, id).await?;
         row.cancel_ms = Some(now_ms);
         let change = if under_way && health == Health::Fresh {
@@ -144,6 +146,7 @@ impl Desk {
         let (cancelled, now_ms) = (JobState::Cancelled.as_str(), turn.now_ms);
         let queued = jobs::end_queued(&mut turn.tx, by.tenant, id, cancelled, RUN_CANCELLED, now_ms).await?;
         let placing = jobs::end_placing(&mut turn.tx, by.tenant, id, cancelled, RUN_CANCELLED, now_ms).await?;
+        turn.ended(JobEnding::Cancelled, queued.saturating_add(placing));
         let live = jobs::list_live(&mut turn.tx, by.tenant, id, LIVE_MAX).await?;
         if hangup {
             let asked = live.iter().filter_map(|job| {

@@ -16,6 +16,7 @@ use crate::{
         runs::RunRow,
         slots::{self, SlotRow},
     },
+    telemetry::JobEnding,
 };
 use std::collections::HashSet;
 
@@ -103,6 +104,7 @@ async fn pick(turn: &mut Turn<'_>, row: &RunRow, want: i64) -> Result<Vec<JobRow
         }
         let (refused, mut allowed) = split(turn, found).await?;
         jobs::update(&mut turn.tx, &refused).await?;
+        turn.ended(JobEnding::Cancelled, refused.len() as u64);
         picked.append(&mut allowed);
         if refused.is_empty() {
             break;

@@ -15,6 +15,7 @@ use crate::{
         runs::{self, RunRow},
     },
     table::{self, Columns, ERRORS_MAX, Refused, Row},
+    telemetry::JobEnding,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -160,6 +161,8 @@ impl Desk {
         if added.len() < rows.len() || added.len() > room {
             return Ok(Written::Only { keys: added.into_iter().collect(), room });
         }
+        let refused = rows.iter().filter(|row| row.ended_ms.is_some()).count();
+        turn.ended(JobEnding::Cancelled, refused as u64);
         turn.commit().await?;
         Ok(Written::All)
     }

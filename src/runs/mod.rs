@@ -44,6 +44,7 @@ use crate::{
     domain::{run::Patience, time::Millis},
     fields::Wrong,
     store::{Db, StoreError, runs::RunRow},
+    telemetry::Metrics,
 };
 use rand::rngs::StdRng;
 use std::sync::{Arc, Mutex};
@@ -61,6 +62,8 @@ pub struct DeskParts {
     pub directory: Arc<Directory>,
     /// The settings.
     pub rules: RunRules,
+    /// Where it is counted.
+    pub metrics: Metrics,
 }
 
 /// The settings.
@@ -98,13 +101,14 @@ struct Shared {
     rng: Mutex<StdRng>,
     directory: Arc<Directory>,
     rules: RunRules,
+    metrics: Metrics,
 }
 
 impl Desk {
     /// A desk.
     pub fn new(parts: DeskParts) -> Self {
-        let DeskParts { db, clock, rng, directory, rules } = parts;
-        Self(Arc::new(Shared { db, clock, rng: Mutex::new(rng), directory, rules }))
+        let DeskParts { db, clock, rng, directory, rules, metrics } = parts;
+        Self(Arc::new(Shared { db, clock, rng: Mutex::new(rng), directory, rules, metrics }))
     }
 
     /// The settings it works by.

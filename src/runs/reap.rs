@@ -21,6 +21,7 @@ use crate::{
         jobs::{self, JobFilter, JobKey, JobRow},
         runs::{self, RunRow},
     },
+    telemetry::JobEnding,
 };
 
 /// What one pass came to.
@@ -116,7 +117,8 @@ impl Desk {
                 row.last_error_ms = row.last_error_ms.or(Some(now_ms));
                 let error = format!("its run has failed: {error}");
                 let failed = JobState::Failed.as_str();
-                jobs::end_queued(&mut turn.tx, turn.tenant, &row.id, failed, &error, now_ms).await?;
+                let queued = jobs::end_queued(&mut turn.tx, turn.tenant, &row.id, failed, &error, now_ms).await?;
+                turn.ended(JobEnding::Abandoned, queued);
                 end(row, RunState::Failed, now_ms);
             }
             Change::Cancelled => end(row, RunState::Cancelled, now_ms),

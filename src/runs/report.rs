@@ -117,6 +117,7 @@ impl Desk {
         }
         let found = turn.load_job(job_id).await?.filter(|job| job.run_id == run_id);
         let job = found.ok_or_else(|| RunError::NotFound { what: "job", id: job_id.to_owned() })?;
+        let was_placing = job_state(&job)? == JobState::Placing;
         let said = match (&report.said, job_state(&job)?) {
             (Said::Placed(id), _) => {
                 check_provider_id(&row, id)?;
@@ -140,6 +141,9 @@ impl Desk {
         turn.commit().await?;
         let from = PlacedFrom { tenant, provider: &row.provider, account: &row.account };
         let tell = |id: &String| tell_placed(from, &order(&job, settings), id, now_ms);
+        if was_placing && matches!(report.said, Said::Placed(_)) {
+            self.0.metrics.runs().job_placed();
+        }
         let submission = match &report.said {
             Said::Placed(id) => Some(tell(id)),
             Said::Placing | Said::Failed(_) => None,

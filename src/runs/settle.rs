@@ -18,6 +18,7 @@ use crate::{
         runs::{self, RunRow},
         slots,
     },
+    telemetry::JobEnding,
 };
 
 /// What is told.
@@ -138,6 +139,7 @@ pub(super) async fn over(
     jobs::update(&mut turn.tx, std::slice::from_ref(&job)).await?;
     let slot = released(turn, row, &job, job.attempt);
     slots::release(&mut turn.tx, &[slot]).await?;
+    turn.ended(if to == JobState::Unknown { JobEnding::Unknown } else { JobEnding::Refused }, 1);
     Ok(job)
 }
 
@@ -176,6 +178,11 @@ async fn give_back(turn: &mut Turn<'_>, row: &RunRow, mut job: JobRow) -> Result
     jobs::update(&mut turn.tx, std::slice::from_ref(&job)).await?;
     let slot = released(turn, row, &job, attempt);
     slots::release(&mut turn.tx, &[slot]).await?;
+    match to {
+        JobState::Cancelled => turn.ended(JobEnding::Cancelled, 1),
+        JobState::Failed => turn.ended(JobEnding::Abandoned, 1),
+        _ => {}
+    }
     Ok(())
 }
 

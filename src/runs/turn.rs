@@ -10,6 +10,7 @@ use crate::{
         now,
         runs::{self, RunRow},
     },
+    telemetry::JobEnding,
 };
 use rand::RngExt;
 use std::sync::PoisonError;
@@ -24,6 +25,8 @@ pub(super) struct Turn<'a> {
     pub now_ms: Millis,
     /// Written last.
     pub journal: Vec<NewEntry>,
+    /// Counted once it is durable.
+    endings: Vec<(JobEnding, u64)>,
 }
 
 impl Desk {
@@ -34,7 +37,7 @@ impl Desk {
         runs::lock(&mut tx, tenant).await?;
         // After the lock: whoever waited for it must not act by an old time.
         let now_ms = now::for_leases(&mut tx, &*shared.clock).await?;
-        Ok(Turn { shared, tx, tenant, now_ms, journal: Vec::new() })
+        Ok(Turn { shared, tx, tenant, now_ms, journal: Vec::new(), endings: Vec::new() })
     }
 
     /// What time it is for runs, for whoever only reads.
@@ -66,10 +69,19 @@ impl Turn<'_> {
         self.shared.id(prefix, self.now_ms)
     }
 
+    /// So many jobs have ended so.
+    pub fn ended(&mut self, ending: JobEnding, jobs: u64) {
+        self.endings.push((ending, jobs));
+    }
+
     /// Makes it durable.
     pub async fn commit(mut self) -> Result<(), RunError> {
         journal::append(&mut self.tx, &self.journal).await?;
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        for (ending, jobs) in self.endings {
+            self.shared.metrics.runs().jobs_ended(ending, jobs);
+        }
+        Ok(())
     }
 }
 

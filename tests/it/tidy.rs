@@ -215,7 +215,20 @@ fn rooms_do_not_use_what_is_above_them() {
         (
             "runs",
             // It knows whoever dials by what `provider` says of them.
-            &["http", "cli", "app", "config", "sweep", "health", "quarantine", "voice", "leads", "check", "explain", "pbx"],
+            &[
+                "http",
+                "cli",
+                "app",
+                "config",
+                "sweep",
+                "health",
+                "quarantine",
+                "voice",
+                "leads",
+                "check",
+                "explain",
+                "pbx",
+            ],
         ),
         (
             "sweep",

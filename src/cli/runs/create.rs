@@ -11,6 +11,7 @@ use crate::{
     },
     domain::run::RunState,
     runs::{Created, Jobs, RetryText, RunText},
+    telemetry::Metrics,
 };
 use anyhow::Result;
 use clap::Args;
@@ -119,7 +120,7 @@ impl Create {
                 require_tenant(db, &tenant).await?;
                 let directory = app::directory(&desk.config, db.clone(), desk.clock.clone(), &mut desk.rng)?;
                 let (directory, clock) = (Arc::new(directory), desk.clock.clone());
-                let at = app::desk(&desk.config, db.clone(), clock, directory, &mut desk.rng);
+                let at = app::desk(&desk.config, db.clone(), clock, directory, &mut desk.rng, &Metrics::new());
                 let by = by(&tenant);
                 let mut created = at.create(&by, &text, Jobs::Table(format, &bytes)).await.map_err(refused)?;
                 if start && created.run.row.state == RunState::Pending.as_str() {

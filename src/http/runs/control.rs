@@ -1,6 +1,6 @@
 //! What people do to a run: start, pause, resume, cancel, and cancel by force.
 
-use super::{actor, by, refusal, require_plain, view::RunView};
+use super::{actor, by, plain_refusal, refusal, require_plain, view::RunView};
 use crate::{
     http::{
         Gateway, Problem, ProblemKind, Write,
@@ -182,7 +182,8 @@ pub(in crate::http) async fn force_cancel(
             let ForceCancelled { run, jobs_cancelled, live_calls } = forced;
             let (mut hung_up, mut hangups_pending) = (0, 0);
             if text.hangup {
-                let counted = gateway.dialing.hang_up_of_run(&posted.key.tenant, &id, HANG_UP_WITHIN).await?;
+                let counted = gateway.dialing.hang_up_of_run(&posted.key.tenant, &id, HANG_UP_WITHIN).await;
+                let counted = counted.map_err(|error| plain_refusal(error, ProblemKind::RunState))?;
                 (hung_up, hangups_pending) = (counted.hung_up, counted.pending);
             }
             let run = run.try_into()?;

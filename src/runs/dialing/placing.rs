@@ -4,7 +4,10 @@ use super::{
     grip::{Grip, Wish},
     settling::{Settled, settle},
 };
-use crate::provider::{Dialer, Order, Placed, Trouble, TroubleKind};
+use crate::{
+    clock::Stopwatch,
+    provider::{Dialer, Order, Placed, Trouble, TroubleKind},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,8 +32,16 @@ pub(super) async fn place(
 ) {
     let answer = match unsent(&grip, &*dialer, round, &stop) {
         Some(why) => Answer::Unsent(why),
-        None => Answer::Placed(ask(&*dialer, &order).await),
+        None => {
+            let watch = Stopwatch::start();
+            let placed = ask(&*dialer, &order).await;
+            grip.shared.metrics.runs().place_took(watch.seconds());
+            Answer::Placed(placed)
+        }
     };
+    if let Answer::Placed(Placed::Accepted(_)) = &answer {
+        grip.shared.metrics.runs().job_placed();
+    }
     match &answer {
         Answer::Placed(Placed::Accepted(_) | Placed::Refused(_)) => grip.answered(),
         Answer::Placed(Placed::NotNow(trouble)) => grip.troubled(round, trouble.clone()),

@@ -63,7 +63,16 @@ async fn a_run_is_made_started_and_cancelled(at: TestDatabase) {
     assert!(cancelled.contains("cancelled") && cancelled.contains("3 cancelled"), "{cancelled}");
     let jobs = at.json(&["runs", "jobs", "spring", "--state", "cancelled"]);
     assert_eq!(jobs["data"].as_array().unwrap().len(), 3);
-    for what in [&["show"][..], &["start"], &["pause"], &["resume"], &["cancel"], &["force-cancel", "--yes"], &["jobs"], &["watch"]] {
+    for what in [
+        &["show"][..],
+        &["start"],
+        &["pause"],
+        &["resume"],
+        &["cancel"],
+        &["force-cancel", "--yes"],
+        &["jobs"],
+        &["watch"],
+    ] {
         at.run(&[&["runs"], what, &["run_missing"]].concat()).expect(3).says(&["there is no run run_missing", "next:"]);
     }
 }
@@ -72,12 +81,35 @@ async fn json_is_that_of_the_rest_api(at: TestDatabase) {
     let shell = At::on(&at);
     let gateway = Gateway::on(&at, &[]).await;
     shell.json(&[
-        "runs", "create", "list.csv", "--key", "spring", "--name", "Spring", "--from", "+14155550100", "--connect",
-        "client:ann", "--connect", "+14155550109", "--timeout-seconds", "30", "--calls-per-second", "0.5",
-        "--retry-attempts", "2", "--retry-on", "busy,failed", "--machine-detection", "Enable",
+        "runs",
+        "create",
+        "list.csv",
+        "--key",
+        "spring",
+        "--name",
+        "Spring",
+        "--from",
+        "+14155550100",
+        "--connect",
+        "client:ann",
+        "--connect",
+        "+14155550109",
+        "--timeout-seconds",
+        "30",
+        "--calls-per-second",
+        "0.5",
+        "--retry-attempts",
+        "2",
+        "--retry-on",
+        "busy,failed",
+        "--machine-detection",
+        "Enable",
     ]);
     let run = shell.json(&["runs", "show", "spring"]);
-    assert_eq!((&run["connect"], &run["retry"]["on"]), (&json!(["client:ann", "+14155550109"]), &json!(["busy", "failed"])));
+    assert_eq!(
+        (&run["connect"], &run["retry"]["on"]),
+        (&json!(["client:ann", "+14155550109"]), &json!(["busy", "failed"]))
+    );
     let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
     assert_eq!(gateway.get(&path).await, run);
     assert_eq!(gateway.get("/v1/runs").await["data"], shell.json(&["runs", "list"])["data"]);
@@ -103,7 +135,11 @@ async fn what_is_wrong_is_said_with_what_is_allowed(at: TestDatabase) {
     at.run(&["runs", "create", "wrong.csv", "--worker", "external"]).expect(2).says(&["phone", "lead_id"]);
     at.shell.write("half.csv", "to\n+14155550101\nann\n");
     let half = at.run(&["runs", "create", "half.csv", "--worker", "external", "--json"]).expect(1).json();
-    assert_eq!((&half["imported"]["created"], &half["imported"]["errors"][0]["line"]), (&json!(1), &json!(3)), "{half}");
+    assert_eq!(
+        (&half["imported"]["created"], &half["imported"]["errors"][0]["line"]),
+        (&json!(1), &json!(3)),
+        "{half}"
+    );
     assert_eq!(at.json(&["runs", "list"])["data"].as_array().unwrap().len(), 1, "nothing else was made");
 }
 
@@ -125,7 +161,10 @@ async fn a_run_is_watched_until_it_ends(at: TestDatabase) {
     let plain = at.run(&["runs", "watch", "spring"]).expect(1);
     assert_eq!(plain.stdout.lines().count(), 1, "{plain:?}");
     assert!(plain.stdout.contains("cancelled; 3: 3 cancelled; 0 calls/min, answered -"), "{plain:?}");
-    assert!(!plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'), "no bar where nobody looks: {plain:?}");
+    assert!(
+        !plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'),
+        "no bar where nobody looks: {plain:?}"
+    );
 }
 
 async fn force_cancel_asks_and_counts(at: TestDatabase) {

@@ -66,7 +66,8 @@ pub fn desk_on(db: &Db, clock: &ManualClock, seed: u64) -> Desk {
         region: Some("US".into()),
     };
     let (db, clock, rng) = (db.clone(), clock.shared(), StdRng::seed_from_u64(seed));
-    Desk::new(DeskParts { db, clock, rng, directory: Arc::new(directory), rules })
+    let metrics = onhook::telemetry::Metrics::new();
+    Desk::new(DeskParts { db, clock, rng, directory: Arc::new(directory), rules, metrics })
 }
 
 /// A run that our own dialer dials from Twilio.

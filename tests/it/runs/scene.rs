@@ -303,7 +303,14 @@ impl Node {
         let sealer = Sealer::from_base64(&format!("{}=", "A".repeat(43)).into()).unwrap();
         let overlays = Overlays { accounts: Vec::new(), key: None };
         let directory = Arc::new(Directory::new(db.clone(), clock.shared(), sealer, overlays));
-        let desk = Desk::new(DeskParts { db: db.clone(), clock: clock.shared(), rng: rng(), directory, rules: RULES });
+        let desk = Desk::new(DeskParts {
+            db: db.clone(),
+            clock: clock.shared(),
+            rng: rng(),
+            directory,
+            rules: RULES,
+            metrics: metrics.clone(),
+        });
         let dialing = dialing(desk.clone(), db.clone(), ingest.clone(), clock, lines.clone(), seed, pace);
         let (clock, stop) = (clock.clone(), CancellationToken::new());
         Self { dialing, desk, db, ingest, lines, clock, stop, writer, running: None }
@@ -388,7 +395,8 @@ fn dialing(
 ) -> Dialing {
     let (clock, exchange) = (clock.shared(), Arc::new(lines));
     let rng = StdRng::seed_from_u64(seed + 1_000);
-    Dialing::new(DialingParts { desk, db, clock, ingest, exchange, rng, pace })
+    let (metrics, dials) = (Metrics::new(), true);
+    Dialing::new(DialingParts { desk, db, clock, ingest, exchange, metrics, rng, dials, pace })
 }
 
 pub fn ended(outcome: Outcome) -> Claim {
