@@ -79,7 +79,7 @@ pub fn dialing(config: &Config, fuses: Fuses, desk: Desk, exchange: Arc<dyn Exch
 }
 
 /// A request must have its answer while the lease that it is sent under still lives.
-fn timeout(stale_after_ms: Millis) -> Duration {
+pub(super) fn timeout(stale_after_ms: Millis) -> Duration {
     Duration::from_millis((stale_after_ms / 3).clamp(1, TIMEOUT_MAX_MS).unsigned_abs())
 }
 

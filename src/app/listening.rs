@@ -1,13 +1,12 @@
 //! Whoever listens to PBXs, built from a configuration.
 
-use super::Fuses;
+use super::{Fuses, dialing::timeout};
 use crate::{
     config::{AnsweredOutcome, Config},
     domain::state::Outcome,
     pbx::{Ami, Pace, Parts, PbxRules, Pbxs},
 };
 use rand::{SeedableRng, rngs::StdRng};
-use std::time::Duration;
 
 /// Whoever listens to the PBXs. It submits through `ingest`, and does nothing until it is run.
 pub fn pbxs(config: &Config, fuses: Fuses, rng: &mut StdRng) -> Pbxs {
@@ -17,7 +16,7 @@ pub fn pbxs(config: &Config, fuses: Fuses, rng: &mut StdRng) -> Pbxs {
         if_answered: if_answered(config),
         region: config.phone_region.clone(),
         configured_ca: ca.map(|pem| (config.ami_name.clone(), pem)),
-        place_within: PLACE_WITHIN,
+        place_within: timeout(config.run.stale_after_ms),
     };
     let connect = Box::new(Ami::new(clock.clone(), StdRng::from_rng(rng)));
     let (rng, pace) = (StdRng::from_rng(rng), Pace::default());
@@ -31,6 +30,3 @@ pub(super) const fn if_answered(config: &Config) -> Outcome {
         AnsweredOutcome::Failed => Outcome::Failed,
     }
 }
-
-/// How long placing a call may take at most.
-const PLACE_WITHIN: Duration = Duration::from_secs(10);
