@@ -6,6 +6,7 @@ use super::{
     pbx::{Pbx, free_port},
 };
 use crate::support::{database::Place, gateway::KEY};
+use onhook::store::slots;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use std::{
@@ -39,7 +40,8 @@ impl Gateway {
         both
     }
 
-    async fn start(place: Place, pbx: &Pbx) -> Self {
+    /// One on this database.
+    pub async fn start(place: Place, pbx: &Pbx) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         let (network, port, output) = (Network::to(pbx.ami).await, free_port(), tempfile::tempfile().unwrap());
@@ -127,7 +129,12 @@ impl Gateway {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    async fn try_ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<(StatusCode, Value)> {
+    /// Slots of runs that are held.
+    pub async fn slots_held(&self) -> i64 {
+        slots::count_all_held(&self.place.open().await.unwrap(), 1_000).await.unwrap()
+    }
+
+    pub async fn try_ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<(StatusCode, Value)> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let mut request = self.client.request(method, url).bearer_auth(KEY);
         if let Some(body) = body {
@@ -160,6 +167,9 @@ fn command(place: &Place, port: u16, network: &Network) -> Command {
         ("ONHOOK_SECRET_KEY", "c2l4dGVlbiBieXRlcyBvciB0aGlydHkgdHdvIG9uZXM="),
         ("ONHOOK_AMI_URL", &format!("ami://gateway:of-the-gateway@127.0.0.1:{}", network.port)),
         ("ONHOOK_LOG", "info"),
+        // A test waits no longer than it must for what nobody can say.
+        ("ONHOOK_RUN_LOOK_FOR_AFTER", "20s"),
+        ("ONHOOK_RUN_STALE_AFTER", "6s"),
     ]);
     command
 }

@@ -15,6 +15,7 @@ mod network;
 mod outage;
 mod pbx;
 mod phone;
+mod runs;
 mod self_check;
 mod sip;
 mod transfers;

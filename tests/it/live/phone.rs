@@ -148,6 +148,11 @@ impl Phone {
         next.unwrap_or_else(|_| panic!("nobody called {}", self.inner.user)).unwrap()
     }
 
+    /// How many calls came in.
+    pub fn times_rung(&self) -> usize {
+        self.inner.lines.lock().unwrap().len()
+    }
+
     /// From now on it does this with what comes in.
     pub fn set_policy(&self, policy: Policy) {
         *self.inner.policy.lock().unwrap() = policy;
