@@ -309,26 +309,4 @@ pub const LOOK_FOR_AFTER_MS: Millis = 2 * MINUTE;
 pub const BEAT_EVERY_MS: Millis = 2 * SECOND;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::new_id;
-
-    #[test]
-    fn ids_of_calls_name_their_attempt() {
-        let job = new_id("job", 1_795_160_000_000, 7);
-        let id = call_id(&job, 12);
-        assert_eq!(of_call_id(&id), Some((job.as_str(), 12)));
-        for other in [
-            "1795160000.12",
-            "job_1-1",
-            &job,
-            &format!("{job}-0"),
-            &format!("{job}-01"),
-            &format!("{job}-+1"),
-            &format!("{id};2"),
-            &format!("{id}-2"),
-        ] {
-            assert_eq!(of_call_id(other), None, "{other}");
-        }
-    }
-}
+mod tests;

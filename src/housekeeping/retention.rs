@@ -1,4 +1,5 @@
-//! Takes away what was kept long enough: raw deliveries, the signals of ended calls, the journal, notices, sweeps, the audit.
+//! Takes away what was kept long enough: raw deliveries, the signals of ended calls, the journal, notices, sweeps, the audit,
+//! runs that have ended with their jobs and slots.
 //!
 //! A walk goes through `signal` and `delivery` along their primary keys. There is no index by time on them, and there will be
 //! none: every webhook would have to write it. Walking the calls instead would mean to pass all calls there ever were, each
@@ -19,6 +20,7 @@ use crate::{
         Db, StoreError, Tx,
         calls::{self, LegKey},
         deliveries::{DeliveryKey, UNAPPLIED},
+        hangups,
         retention::{self, EntryAge, LegAge},
     },
     telemetry::{Metrics, PrunedTable},
@@ -31,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Keep {
     /// Raw deliveries after they came, signals after their call ended and had its last one.
     pub deliveries_ms: Millis,
-    /// The journal, notices and sweeps.
+    /// The journal, notices, sweeps, runs that have ended.
     pub journal_ms: Millis,
     /// The audit.
     pub audit_ms: Millis,
@@ -233,6 +235,10 @@ impl Old<'_> {
                 PrunedTable::Sweep => retention::delete_sweeps(tx, before_ms, TX_ROWS).await,
                 PrunedTable::SweepFigure => retention::delete_sweep_figures(tx, before_ms, TX_ROWS).await,
                 PrunedTable::Audit => retention::delete_audit(tx, before_ms, TX_ROWS).await,
+                PrunedTable::Slot => retention::delete_slots(tx, before_ms, TX_ROWS).await,
+                PrunedTable::Job => retention::delete_jobs(tx, before_ms, TX_ROWS).await,
+                PrunedTable::Run => retention::delete_runs(tx, before_ms, TX_ROWS).await,
+                PrunedTable::Hangup => hangups::delete_settled(tx, before_ms, TX_ROWS).await,
                 PrunedTable::Signal | PrunedTable::Delivery | PrunedTable::Journal => Ok(0),
             },
         }
@@ -248,8 +254,17 @@ fn key_of(leg: &LegAge) -> LegKey {
     LegKey { tenant: leg.tenant.clone(), provider_id: leg.provider_id.clone(), account: leg.account.clone() }
 }
 
-/// What is left when the journal is done.
-const AGED: &[PrunedTable] = &[PrunedTable::Notice, PrunedTable::Sweep, PrunedTable::SweepFigure, PrunedTable::Audit];
+/// What is left when the journal is done. A run goes after its jobs and slots.
+const AGED: &[PrunedTable] = &[
+    PrunedTable::Notice,
+    PrunedTable::Sweep,
+    PrunedTable::SweepFigure,
+    PrunedTable::Audit,
+    PrunedTable::Slot,
+    PrunedTable::Job,
+    PrunedTable::Run,
+    PrunedTable::Hangup,
+];
 /// Between two transactions and two slices.
 pub const PAUSE: Duration = Duration::from_millis(25);
 /// After a full walk: by so much longer than asked for things may be kept.

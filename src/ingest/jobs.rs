@@ -175,8 +175,9 @@ impl Changes {
         let seen = Seen { provider_id: &leg.row.provider_id, attempt, call: &call };
         // What nobody can read any more is not tried again.
         let settings: Settings = serde_json::from_str(&run.settings).unwrap_or_default();
-        let may_retry =
-            run.state.parse().is_ok_and(|state: RunState| !state.is_ended() && state != RunState::Cancelling);
+        // Of a person that was forgotten there is nobody left to call.
+        let may_retry = !job.to.is_empty()
+            && run.state.parse().is_ok_and(|state: RunState| !state.is_ended() && state != RunState::Cancelling);
         let followed = Followed { state, attempt: job.attempt, provider_id: job.provider_id.as_deref(), may_retry };
         let before = job.clone();
         match run::follow(&followed, &seen, &settings.retry, self.now_ms) {

@@ -13,9 +13,10 @@ use crate::{
     domain::{time::Millis, words},
     fields::{self, Wrong, Wrongs},
     store::{
-        Db, StoreError, Tx,
+        Db, StoreError, Tx, jobs,
         journal::{self, NewEntry},
         leads::{self, LeadRead, LeadRow, LeadWrite, Put},
+        runs,
     },
     transaction::{self, Done},
 };
@@ -137,9 +138,16 @@ pub async fn put(db: &Db, write: &LeadWrite) -> Result<(Put, LeadRead), StoreErr
     .await
 }
 
-/// Deletes a lead; `false` if there was none. Its calls keep its id, its contacts and activity stay.
+/// Deletes a lead; `false` if there was none. Its jobs that wait to be dialed are cancelled; its calls keep its id, its
+/// contacts and activity stay.
 pub async fn delete(db: &Db, tenant: &str, id: &str, now_ms: Millis) -> Result<bool, StoreError> {
     transaction::run(db, async |tx| {
+        runs::lock(tx, tenant).await?;
+        if leads::find(&mut *tx, tenant, id).await?.is_none() {
+            return Ok(Done { value: false, journal: Vec::new() });
+        }
+        // Before the lead, in the order in which calls lock them.
+        jobs::cancel_of_lead(tx, tenant, id, "the lead was deleted", now_ms).await?;
         let deleted = leads::delete(tx, tenant, id).await? > 0;
         let journal = deleted.then(|| entry(tenant, id, Written::Deleted, now_ms)).into_iter().collect();
         Ok(Done { value: deleted, journal })

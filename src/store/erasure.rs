@@ -5,6 +5,7 @@ use super::{
     calls::{CallRow, LegKey, call_columns},
     deliveries::{DeliveryKey, DeliveryRow, delivery_columns},
     expected::{ExpectedRow, expected_columns},
+    jobs::{JobRow, job_columns},
     quarantine::{QuarantineRow, Whose, quarantine_columns},
     signals::{SignalRow, signal_columns},
     sql::{columns, hex_column, statements},
@@ -77,6 +78,36 @@ pub async fn list_refused(
     query.bind(whose.sees_unknown()).fetch_all(on).await
 }
 
+/// A job of a person that is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForgottenJob {
+    /// Whose it is.
+    pub tenant: String,
+    /// `job_…`.
+    pub id: String,
+    /// What it is known by in its run from here on.
+    pub key: String,
+}
+
+/// The next jobs of a tenant by id, after `after`.
+pub async fn list_jobs(
+    on: impl Into<On<'_>>,
+    tenant: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<JobRow>, StoreError> {
+    LIST_JOBS.query().bind(tenant).bind(after).bind(limit).fetch_all(on).await
+}
+
+/// Takes from jobs whom to call and whose call it is, and cancels those that wait, with this reason. One that is being
+/// placed is left: its call may have to be found by the number. Answers how many were changed.
+pub async fn rewrite_jobs(tx: &mut Tx, rows: &[ForgottenJob], reason: &str, now_ms: i64) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    REWRITE_JOBS.over(rows).bind(reason).bind(now_ms).execute(tx).await
+}
+
 /// Writes what signals say now. Their identities stay, so that one that comes again meets its key.
 pub async fn rewrite_signals(tx: &mut Tx, rows: &[SignalRow]) -> Result<u64, StoreError> {
     if rows.is_empty() {
@@ -125,6 +156,29 @@ pub async fn forget_lead(tx: &mut Tx, tenant: &str, id: &str, now_ms: i64) -> Re
     FORGET_LEAD.query().bind(tenant).bind(id).bind(now_ms).execute(tx).await
 }
 
+columns!(forgotten_columns of ForgottenJob { tenant text, id text, key text });
+
+macro_rules! rewrite_jobs {
+    ($rows:expr, $reason:literal, $now:literal) => {
+        concat!(
+            "UPDATE job SET key = k.key, \"to\" = '', phone_e164 = NULL, lead_id = NULL, user_id = NULL, token = NULL,
+                error = CASE WHEN job.state = 'queued' THEN ",
+            $reason,
+            " ELSE NULL END,
+                ended_ms = CASE WHEN job.state = 'queued' THEN ",
+            $now,
+            " ELSE job.ended_ms END, updated_ms = ",
+            $now,
+            ",
+                state = CASE WHEN job.state = 'queued' THEN 'cancelled' ELSE job.state END
+             FROM ",
+            $rows,
+            " WHERE job.tenant = k.tenant AND job.id = k.id AND job.state <> 'placing'
+                AND (job.\"to\" <> '' OR job.lead_id IS NOT NULL OR job.user_id IS NOT NULL)"
+        )
+    };
+}
+
 columns!(remembered_columns of RememberedRow { tenant text, key text, body bytes });
 
 statements! {
@@ -139,6 +193,9 @@ statements! {
         WHERE tenant = $1 AND key > $2 ORDER BY key LIMIT $3");
     LIST_REFUSED = both("SELECT ", quarantine_columns!(names), " FROM quarantine
         WHERE id > $2 AND (tenant = $1 OR (tenant IS NULL AND CAST($4 AS BOOLEAN))) ORDER BY id LIMIT $3");
+    LIST_JOBS = both("SELECT ", job_columns!(names), " FROM job WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3");
+    REWRITE_JOBS = split(rewrite_jobs!(forgotten_columns!(sqlite_rows), "$2", "$3"),
+        rewrite_jobs!(forgotten_columns!(postgres_rows), "$4", "$5"));
     REWRITE_SIGNALS = over(signal_columns: "UPDATE signal SET said = k.said FROM ",
         " WHERE signal.tenant = k.tenant AND signal.provider_id = k.provider_id AND signal.account = k.account
             AND signal.identity = k.identity");

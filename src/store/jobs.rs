@@ -280,6 +280,7 @@ columns!(job_columns of JobRow {
     state text, attempt int, token int, due_ms int, placing_ms int, lost_ms int, provider_id text, call_id text,
     outcome text, resolution text, answered_by text, error text, created_ms int, updated_ms int, ended_ms int
 });
+pub(super) use job_columns;
 columns!(job_key_columns of JobKey { tenant text, id text });
 columns!(call_key_columns of CallKey { tenant text, provider_id text });
 

@@ -132,6 +132,21 @@ pub async fn delete_audit(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64
     DELETE_AUDIT.query().bind(before_ms).bind(limit).execute(tx).await
 }
 
+/// Takes away at most `limit` jobs of runs that ended before `before_ms`, but none whose call is under way; answers how many.
+pub async fn delete_jobs(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    DELETE_JOBS.query().bind(before_ms).bind(limit).execute(tx).await
+}
+
+/// Takes away at most `limit` slots of runs that ended before `before_ms`, but none that is held; answers how many.
+pub async fn delete_slots(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    DELETE_SLOTS.query().bind(before_ms).bind(limit).execute(tx).await
+}
+
+/// Takes away at most `limit` runs that ended before `before_ms` and of which no job and no slot is left; answers how many.
+pub async fn delete_runs(tx: &mut Tx, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    DELETE_RUNS.query().bind(before_ms).bind(limit).execute(tx).await
+}
+
 /// The legs of the next slice: each once, however many signals it has.
 macro_rules! next_legs {
     () => {
@@ -210,6 +225,16 @@ statements! {
         (SELECT s.tenant, s.id FROM sweep s WHERE s.started_ms < $1 ORDER BY s.started_ms LIMIT $2)");
     DELETE_SWEEP_FIGURES = both("DELETE FROM sweep_figure WHERE (tenant, hour_ms) IN
         (SELECT f.tenant, f.hour_ms FROM sweep_figure f WHERE f.hour_ms < $1 ORDER BY f.hour_ms LIMIT $2)");
+    DELETE_JOBS = both("DELETE FROM job WHERE (tenant, id) IN
+        (SELECT j.tenant, j.id FROM run AS r JOIN job AS j ON j.tenant = r.tenant AND j.run_id = r.id
+         WHERE r.ended_ms IS NOT NULL AND r.ended_ms < $1 AND j.state NOT IN ('placing', 'placed', 'live') LIMIT $2)");
+    DELETE_SLOTS = both("DELETE FROM slot WHERE (tenant, job_id, attempt) IN
+        (SELECT s.tenant, s.job_id, s.attempt FROM run AS r JOIN slot AS s ON s.tenant = r.tenant AND s.run_id = r.id
+         WHERE r.ended_ms IS NOT NULL AND r.ended_ms < $1 AND s.released_ms IS NOT NULL LIMIT $2)");
+    DELETE_RUNS = both("DELETE FROM run WHERE (tenant, id) IN
+        (SELECT r.tenant, r.id FROM run AS r WHERE r.ended_ms IS NOT NULL AND r.ended_ms < $1
+            AND NOT EXISTS (SELECT 1 FROM job AS j WHERE j.tenant = r.tenant AND j.run_id = r.id)
+            AND NOT EXISTS (SELECT 1 FROM slot AS s WHERE s.tenant = r.tenant AND s.run_id = r.id) LIMIT $2)");
     DELETE_AUDIT = both("DELETE FROM audit WHERE (tenant, id) IN
         (SELECT a.tenant, a.id FROM audit a WHERE a.at_ms < $1 ORDER BY a.at_ms LIMIT $2)");
 }

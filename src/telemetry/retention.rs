@@ -24,6 +24,14 @@ words! {
         SweepFigure = "sweep_figure",
         /// The audit.
         Audit = "audit",
+        /// Jobs of runs that ended.
+        Job = "job",
+        /// Their slots.
+        Slot = "slot",
+        /// Runs that ended.
+        Run = "run",
+        /// Calls that were to be hung up, settled.
+        Hangup = "hangup",
     }
 }
 

@@ -188,10 +188,10 @@ async fn nothing_of_a_person_is_left_but_what_was_counted(at: TestDatabase) {
     assert!(remembered.as_u64() >= Some(2), "those of today; older ones are cleared away by themselves: {done}");
     let erased = json!({
         "leads": 1, "calls": 5, "signals": 3 + 2 + 1 + 1, "deliveries": 3 + 2 + 1 + 1, "unapplied_deliveries": 1,
-        "notices": 1, "announcements": 1, "refused_deliveries": 2,
+        "notices": 1, "announcements": 1, "jobs": 0, "refused_deliveries": 2,
     });
     assert_eq!(counted, erased);
-    assert_eq!(done["kept"], json!({"calls": 5, "live_calls": 1, "contacts": 2, "other_leads": 0}));
+    assert_eq!(done["kept"], json!({"calls": 5, "live_calls": 1, "placing_jobs": 0, "contacts": 2, "other_leads": 0}));
     assert_eq!(found(&at.place).await, [""; 0]);
 
     let lead = gateway.get("/v1/leads/lead-42").await;

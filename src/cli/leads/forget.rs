@@ -102,6 +102,13 @@ fn text(done: &Forgotten) -> String {
             kept.calls, kept.contacts
         ),
     ];
+    if erased.jobs > 0 {
+        lines.push(format!("{} jobs of runs lost whom they called; those that waited are cancelled", erased.jobs));
+    }
+    if kept.placing_jobs > 0 {
+        lines
+            .push(format!("{} jobs are being placed: forget the lead once more when they are over", kept.placing_jobs));
+    }
     if kept.live_calls > 0 {
         lines.push(format!("{} calls are under way: forget the lead once more when they are over", kept.live_calls));
     }

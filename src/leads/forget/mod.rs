@@ -3,6 +3,7 @@
 //! Each conversation is one transaction, so webhooks come in between. The lead itself goes last: until then its number says
 //! what is still to be looked for, so whatever was cut off is taken up by the next run, and a run over nothing changes nothing.
 
+mod jobs;
 mod report;
 mod traces;
 
@@ -53,6 +54,8 @@ pub async fn forget(db: &Db, tenant: &str, id: &str, how: &Forget) -> Result<Opt
     let kept = Kept { contacts: lead.contact_count.unsigned_abs(), ..Kept::default() };
     let report = Forgotten { lead_id: id.to_owned(), dry_run: how.dry_run, erased: Erased::default(), kept };
     let mut search = Search { db, tenant, id, traces, dry_run: how.dry_run, seen: BTreeSet::new(), report };
+    // Before its calls: one that comes in between would be tied to the lead of its job.
+    search.jobs(how.now_ms).await?;
     search.linked().await?;
     if search.traces.has_number() {
         search.calls().await?;

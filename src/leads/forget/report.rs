@@ -37,6 +37,8 @@ pub struct Erased {
     pub announcements: u64,
     /// Refused deliveries, gone.
     pub refused_deliveries: u64,
+    /// Jobs of runs that lost number, lead and user; those that waited to be dialed are cancelled.
+    pub jobs: u64,
     /// Remembered answers to requests with an Idempotency-Key, gone.
     pub remembered_answers: u64,
 }
@@ -48,6 +50,8 @@ pub struct Kept {
     pub calls: u64,
     /// Of these: calls that are under way. What comes of them is kept again; forget the lead once more when they are over.
     pub live_calls: u64,
+    /// Jobs of runs that are being placed at this moment and are left as they are; forget the lead once more when they are over.
+    pub placing_jobs: u64,
     /// Conversations that were a contact.
     pub contacts: u64,
     /// Other leads with the same number. They are not touched; forget each by its id.

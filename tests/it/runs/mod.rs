@@ -5,6 +5,7 @@ mod dialing;
 mod faults;
 mod following;
 mod following_stories;
+mod forgetting;
 mod handing_out;
 mod hanging_up;
 mod import;

@@ -82,6 +82,7 @@ impl Stage {
             tenant: "default".into(),
             id: job.clone(),
             run_id: run.clone(),
+            to: if with.to.is_empty() { "+14155550100".into() } else { with.to.clone() },
             state: "placing".into(),
             attempt: with.attempt.max(1),
             token: Some(1),

@@ -27,6 +27,7 @@ mod pbx;
 mod quarantine;
 mod retention;
 mod runs;
+mod runs_kept;
 mod schema;
 mod signals;
 mod slots;
