@@ -70,7 +70,7 @@ pub async fn claim_of_run(
     query.fetch_all(tx).await
 }
 
-/// Writes what came of it.
+/// Writes what came of it. What is settled stays so: of two who hang a call up at once, the second finds it ended.
 pub async fn update(tx: &mut Tx, rows: &[HangupRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -130,7 +130,8 @@ statements! {
     );
     UPDATE = over(hangup_columns: "UPDATE hangup SET attempts = k.attempts, due_ms = k.due_ms, settled_ms = k.settled_ms,
             result = k.result, detail = k.detail FROM ",
-        " WHERE hangup.tenant = k.tenant AND hangup.account = k.account AND hangup.provider_id = k.provider_id");
+        " WHERE hangup.tenant = k.tenant AND hangup.account = k.account AND hangup.provider_id = k.provider_id
+            AND hangup.settled_ms IS NULL");
     COUNT_OF_RUN = both("SELECT COUNT(*) FILTER (WHERE settled_ms IS NOT NULL AND result = 'hung-up') AS hung_up,
         COUNT(*) FILTER (WHERE settled_ms IS NULL) AS pending,
         COUNT(*) FILTER (WHERE settled_ms IS NOT NULL AND coalesce(result, '') <> 'hung-up') AS other

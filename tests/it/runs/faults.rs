@@ -212,11 +212,11 @@ async fn a_dialer_whose_heartbeats_fail_places_nothing(scene: Scene) {
     node.beat_never();
     node.start();
     scene.until_states(RUN, &["placed"; 3]).await;
-    scene.clock.advance(STALE_MS / 2 + SECOND);
+    scene.clock.advance(STALE_MS / 2 + 3 * SECOND);
     scene.rounds().await;
     scene.more(RUN, 2).await;
     scene.rounds().await;
-    assert_eq!(scene.script.requests().len(), 3, "eight seconds and five are more than the fourteen that are left");
+    assert_eq!(scene.script.requests().len(), 3, "eight seconds and five are more than the twelve that are left");
     assert_eq!(scene.states(RUN).await[3..], ["queued", "queued"]);
     // Another one takes the run when the lease is over.
     scene.clock.advance(STALE_MS / 2);
