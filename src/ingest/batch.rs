@@ -27,6 +27,7 @@ use crate::{
         outbox::{self, OutboxRow},
         signals::{self, SignalRow},
     },
+    telemetry::JobEnding,
 };
 use rand::{RngExt, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -45,6 +46,8 @@ pub(super) struct Terms<'a> {
 pub(super) struct Tally {
     pub(super) steps: Vec<Step>,
     pub(super) contacts: u64,
+    /// Jobs that have ended with their calls.
+    pub(super) endings: Vec<JobEnding>,
     /// Calls that are to be asked about and that nobody knows.
     pub(super) unknown: Vec<LegKey>,
 }

@@ -14,7 +14,7 @@ use crate::{
         id::new_id,
         run::{self, Follow, Followed, JobState, RunState, Seen, Settings},
         signal::{Field, Link, LinkRank, Witness},
-        state::{Resolution, Status},
+        state::{Outcome, Resolution, Status},
         time::Millis,
     },
     store::{
@@ -27,6 +27,7 @@ use crate::{
         runs::{self, RunKey, RunRow},
         slots::{self, SlotRow},
     },
+    telemetry::JobEnding,
 };
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -146,6 +147,7 @@ pub(super) async fn follow(
         leg.row.run_id = Some(run.id.clone());
         to.read(leg, call.attempt, job, run);
     }
+    batch.tally.endings.append(&mut to.endings);
     to.write(tx, terms).await
 }
 
@@ -157,6 +159,8 @@ struct Changes {
     /// Whether a slot is held from here on.
     slots: BTreeMap<(JobKey, i64), SlotRow>,
     strays: Vec<(HangupRow, Stray)>,
+    /// For the metrics.
+    endings: Vec<JobEnding>,
 }
 
 /// A call that must not be, for the audit.
@@ -187,6 +191,11 @@ impl Changes {
             Follow::Again { due_ms } => again(job, due_ms, leg, &call),
         }
         self.hold(&before, job, run);
+        let done = JobState::Done.as_str();
+        if job.state == done && before.state != done {
+            self.endings
+                .extend(job.outcome.as_deref().and_then(|word| word.parse::<Outcome>().ok()).map(JobEnding::from));
+        }
         if *job != before {
             job.updated_ms = self.now_ms;
             self.jobs.insert(job_key(job), job.clone());

@@ -210,6 +210,9 @@ impl Writer {
                  either its first callback is the one that was lost, or its callbacks do not lead here",
             );
         }
+        for ending in &tally.endings {
+            self.parts.metrics.runs().jobs_ended(*ending, 1);
+        }
         for _ in 0..tally.contacts {
             self.parts.metrics.lead_contacted();
         }

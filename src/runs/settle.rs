@@ -113,6 +113,8 @@ impl Desk {
                 row.progress_ms = Some(now_ms);
                 over(&mut turn, &row, job, JobState::Failed, why).await?;
             }
+            // A request was sent, and whether there is a call is not known: whoever gives it back knows less than that.
+            Fact::NotNow if job.lost_ms.is_some() => return Ok(false),
             Fact::NotNow => {
                 note(&mut row, why, now_ms);
                 give_back(&mut turn, &row, job).await?;

@@ -24,6 +24,7 @@ mod quarantine;
 mod recipe;
 mod retention;
 mod runs;
+mod soak;
 mod store;
 mod stories;
 mod support;

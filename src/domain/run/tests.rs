@@ -1,5 +1,5 @@
-use crate::domain::id::new_id;
 use super::*;
+use crate::domain::id::new_id;
 use Follow::{Again, Becomes, Nothing, Stray};
 use JobState::{Cancelled, Done, Failed, Live, Placed, Placing, Queued, Unknown};
 

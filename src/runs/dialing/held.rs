@@ -199,7 +199,8 @@ impl Held {
             let page = jobs::list(&shared.db, &run.tenant, &run.id, &filter, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.place;
-            for job in page.iter().filter(|job| job.token == Some(lease.token)) {
+            // Of one that is known to be lost a request was sent.
+            for job in page.iter().filter(|job| job.token == Some(lease.token) && job.lost_ms.is_none()) {
                 let is_known = self.grip.taken().contains(&(job.id.clone(), job.attempt));
                 if !is_known {
                     shared.desk.give_back(lease, &job.id, job.attempt, NEVER_SENT).await?;

@@ -50,6 +50,8 @@ pub(super) async fn place(
         Answer::Unsent(_) => {}
     }
     match settle(&grip, &order, &answer).await {
+        // A job whose answer is lost goes on being placed: it must not look like one that nobody knows of.
+        Settled::Durable if matches!(answer, Answer::Placed(Placed::Lost(_))) => {}
         Settled::Durable => {
             grip.taken().remove(&(order.job_id, order.attempt));
         }

@@ -18,3 +18,4 @@ mod scene;
 mod stage;
 mod stopping;
 mod twilio;
+mod worker;
