@@ -101,13 +101,22 @@ fn csv_rows<'a, T: 'a>(
     }
     Ok(reader.into_records().map(move |record| match record {
         Ok(record) => {
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = line_of(bytes, record.position());
             let cell =
                 |name: &str| header.iter().position(|n| n == name).and_then(|at| record.get(at)).map(str::to_owned);
             (line, Ok(make(&cell)))
         }
-        Err(error) => (error.position().map_or(0, csv::Position::line), Err(Refused::Row(in_short(&error)))),
+        Err(error) => (line_of(bytes, error.position()), Err(Refused::Row(in_short(&error)))),
     }))
+}
+
+/// The line a record begins at. The reader places it before what is left of the line break of the one before: the second half
+/// of CR LF, and empty lines.
+fn line_of(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 0 };
+    let from = usize::try_from(position.byte()).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+    let breaks = from.iter().take_while(|b| b.is_ascii_whitespace()).filter(|b| **b == b'\n').count();
+    position.line() + breaks as u64
 }
 
 /// A CSV error without its own account of where it is.

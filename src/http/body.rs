@@ -83,13 +83,18 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
     Ok(value)
 }
 
-/// The field that an error of serde's speaks of. The path to one that is missing ends at what should hold it.
+/// The field that an error of serde's speaks of. The path to one that is missing, or there twice, ends at what
+/// should hold it.
 fn field(path: &str, message: &str) -> String {
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let prefixes = ["missing field `", "duplicate field `"];
+    let named = prefixes.iter().find_map(|prefix| message.strip_prefix(prefix));
+    let missing = named.and_then(|rest| rest.split('`').next());
     match (path, missing) {
         (".", None) => "body".to_owned(),
         (".", Some(missing)) => missing.to_owned(),
         (path, None) => path.to_owned(),
+        // The path to one that is there twice may have led to it already.
+        (path, Some(name)) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
         (path, Some(missing)) => format!("{path}.{missing}"),
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Which {
 }
 
 /// Numbers that no run dials, by number.
-#[utoipa::path(get, path = "/v1/do-not-call", tag = "runs", security(("key" = ["read"])), params(Which), responses(
+#[utoipa::path(get, path = "/v1/do-not-call", tag = "do-not-call", security(("key" = ["read"])), params(Which), responses(
     (status = 200, description = "A page of numbers", body = Page<DoNotCallView>),
     (status = 400, description = "`bad-filter` or `bad-cursor`"),
 ))]
@@ -88,7 +88,7 @@ pub(super) async fn list(
 
 /// Puts a number on the list, or gives it another reason. It counts from the next job that is handed out, in runs that onhook
 /// dials and in those that your own dialer does; a call that is under way goes on. The body may be left out.
-#[utoipa::path(put, path = "/v1/do-not-call/{number}", tag = "runs", security(("key" = ["write"])),
+#[utoipa::path(put, path = "/v1/do-not-call/{number}", tag = "do-not-call", security(("key" = ["write"])),
     request_body(content = Option<ReasonText>, description = "May be left out"),
     params(("number" = String, Path, description = "The number with its country code, percent-encoded")),
     responses(
@@ -123,7 +123,7 @@ pub(super) async fn put(
 }
 
 /// Takes a number off the list: runs may dial it from the next job on. Jobs that were cancelled because of it stay so.
-#[utoipa::path(delete, path = "/v1/do-not-call/{number}", tag = "runs", security(("key" = ["write"])),
+#[utoipa::path(delete, path = "/v1/do-not-call/{number}", tag = "do-not-call", security(("key" = ["write"])),
     params(("number" = String, Path, description = "The number with its country code, percent-encoded")),
     responses((status = 204, description = "It is off the list"), (status = 404, description = "`not-found`: it was not on it")))]
 pub(super) async fn delete(
@@ -145,7 +145,7 @@ pub(super) async fn delete(
 ///
 /// CSV with a header (`number`, `reason`) or NDJSON. A row that is wrong is left out and reported. Importing the same table
 /// again is safe.
-#[utoipa::path(post, path = "/v1/do-not-call/import", tag = "runs", security(("key" = ["write"])),
+#[utoipa::path(post, path = "/v1/do-not-call/import", tag = "do-not-call", security(("key" = ["write"])),
     request_body(content((String = "text/csv", example = "number,reason\n+14155550101,asked not to be called\n"), (DoNotCallText = "application/x-ndjson"))),
     responses(
         (status = 200, description = "How many numbers are new, and which rows are wrong", body = Imported),

@@ -34,6 +34,7 @@ use utoipa::{
         (name = "sweeps", description = "Looking after live calls whose next webhook is overdue"),
         (name = "leads", description = "The people called, and whether somebody spoke with them"),
         (name = "runs", description = "Lists of people to be called: made, dialed by onhook or by your own dialer, ended"),
+        (name = "do-not-call", description = "Numbers that no run dials"),
         (name = "keys", description = "API keys of the tenant"),
         (name = "accounts", description = "Provider accounts of the tenant, their tokens, and whether their callbacks arrive"),
         (name = "quarantine", description = "Deliveries that were refused: why, and once more"),

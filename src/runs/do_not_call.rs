@@ -6,12 +6,12 @@ use crate::{
     clock::Clock,
     domain::time::Millis,
     fields::{self, Wrong, Wrongs},
-    leads::{Format, RowError},
     store::{
         Db, StoreError, Tx,
         do_not_call::{self, DoNotCallRow},
         now,
     },
+    table::{self, Columns, ERRORS_MAX, Format, Refused, RowError},
     transaction::{self, Done},
 };
 use serde::{Deserialize, Serialize};
@@ -114,24 +114,20 @@ pub async fn import(
     table: (Format, &[u8]),
 ) -> Result<Result<Imported, BadTable>, StoreError> {
     let ((tenant, region), (format, bytes)) = (to, table);
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    if bytes.iter().filter(|b| **b == b'\n').count() > ROWS_MAX {
+    if table::rows_at_most(bytes) > ROWS_MAX {
         return Ok(Err(BadTable::TooManyRows));
     }
-    let rows = match format {
-        Format::Csv => match csv_rows(bytes) {
-            Ok(rows) => Box::new(rows) as Box<dyn Iterator<Item = Row>>,
-            Err(wrong) => return Ok(Err(BadTable::Header(wrong))),
-        },
-        Format::Ndjson => Box::new(ndjson_rows(bytes)),
+    let rows = match table::rows(&COLUMNS, (format, bytes)) {
+        Ok(rows) => rows,
+        Err(wrong) => return Ok(Err(BadTable::Header(wrong))),
     };
     let mut imported = Imported::default();
     // A set statement meets each number once; of two rows with one number the later one has the last word.
     let mut batch = BTreeMap::new();
     for (line, row) in rows {
-        match row.and_then(|text| text.read(region)) {
+        match row.and_then(|text| text.read(region).map_err(Refused::Fields)) {
             Ok(number) => drop(batch.insert(number.e164.clone(), number)),
-            Err(wrongs) => imported.refuse(line, wrongs),
+            Err(refused) => imported.refuse(line, refused),
         }
         if batch.len() >= BATCH_ROWS {
             imported.write(db, clock, tenant, std::mem::take(&mut batch)).await?;
@@ -142,13 +138,10 @@ pub async fn import(
 }
 
 impl Imported {
-    fn refuse(&mut self, line: u64, wrongs: Vec<Wrong>) {
+    fn refuse(&mut self, line: u64, refused: Refused) {
         self.failed += 1;
         let room = ERRORS_MAX.saturating_sub(self.errors.len());
-        let field = |field: String| Some(field).filter(|field| !field.is_empty());
-        let errors =
-            wrongs.into_iter().map(|Wrong { field: name, message }| RowError { line, field: field(name), message });
-        self.errors.extend(errors.take(room));
+        self.errors.extend(refused.errors(line).into_iter().take(room));
     }
 
     async fn write(
@@ -178,55 +171,14 @@ fn row(tenant: &str, number: &Number, now_ms: Millis) -> DoNotCallRow {
     DoNotCallRow { tenant: tenant.to_owned(), phone_e164: e164, reason, created_ms: now_ms }
 }
 
-/// A line number, and what stands there. A fault of the whole row has no field.
-type Row = (u64, Result<DoNotCallText, Vec<Wrong>>);
-
-fn csv_rows(bytes: &[u8]) -> Result<impl Iterator<Item = Row> + '_, Wrong> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().map_err(|e| Wrong::new("header", e.to_string()))?.clone();
-    if let Some(unknown) = header.iter().find(|name| !COLUMNS.contains(name)) {
-        let named = if unknown.is_empty() { "header" } else { unknown };
-        return Err(Wrong::new(named, format!("is no column of this list; those are: {}", COLUMNS.join(", "))));
-    }
-    if !header.iter().any(|name| name == "number") {
-        return Err(Wrong::new("number", format!("is missing; the columns are: {}", COLUMNS.join(", "))));
-    }
-    Ok(reader.into_records().map(move |record| match record {
-        Ok(record) => {
-            let cell = |name| header.iter().position(|n| n == name).and_then(|at| record.get(at)).map(str::to_owned);
-            let line = record.position().map_or(0, csv::Position::line);
-            (line, Ok(DoNotCallText { number: cell("number"), reason: cell("reason") }))
-        }
-        Err(error) => {
-            let line = error.position().map_or(0, csv::Position::line);
-            (line, Err(vec![Wrong::new("", error.to_string())]))
-        }
-    }))
-}
-
-fn ndjson_rows(bytes: &[u8]) -> impl Iterator<Item = Row> + '_ {
-    let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
-    lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| {
-        if !line.trim_ascii_start().starts_with(b"{") {
-            return (number, Err(vec![Wrong::new("", "is no JSON object")]));
-        }
-        let mut reader = serde_json::Deserializer::from_slice(line);
-        let row = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            vec![Wrong::new(if path == "." { "" } else { &path }, error.into_inner().to_string())]
-        });
-        // A second object on the line would be lost without a word.
-        let whole = reader.end().map_err(|error| vec![Wrong::new("", format!("is not one JSON object: {error}"))]);
-        (number, row.and_then(|row| whole.map(|()| row)))
-    })
-}
-
-const COLUMNS: &[&str] = &["number", "reason"];
+const COLUMNS: Columns<DoNotCallText> = Columns {
+    of: "number not to call",
+    names: &["number", "reason"],
+    needed: &["number"],
+    make: |cell| DoNotCallText { number: cell("number"), reason: cell("reason") },
+};
 const REASON_BYTES_MAX: usize = 500;
 /// More rows are refused; split the table.
 pub const ROWS_MAX: usize = 1_000_000;
 /// How many rows one transaction writes.
 const BATCH_ROWS: usize = 500;
-/// How many errors are listed.
-const ERRORS_MAX: usize = 100;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

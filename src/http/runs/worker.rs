@@ -108,7 +108,7 @@ pub(in crate::http) async fn claim(
         (status = 200, description = "It was heard", body = BeatView),
         (status = 400, description = "`unreadable`"),
         (status = 404, description = "`not-found`: there is no such run, or it is another tenant's"),
-        (status = 409, description = "`lease-lost`: place nothing more under this token; or `run-state`: the run has ended"),
+        (status = 409, description = "`lease-lost`: place nothing more under this token; or `run-state`: onhook dials it"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`invalid-fields`"),
@@ -130,7 +130,7 @@ pub(in crate::http) async fn heartbeat(
 }
 
 /// Says what became of a job that was handed out: `placing` right before the provider is asked, then `placed` with its id of
-/// the call, or `failed` with the reason.
+/// the call, or `failed` with the reason. Without `placing` first nobody knows that you asked, should you die meanwhile.
 ///
 /// From `placed` on the job follows its call by its callbacks; nothing more need be reported. If the provider's answer is lost,
 /// report nothing and do not ask again: the job waits for a callback with its id. The same report may be sent again. An

@@ -51,7 +51,7 @@ async fn every_wrong_setting_is_named_with_what_is_allowed(gateway: Gateway) {
         ("timeout_seconds", json!(4), "5"),
         ("timeout_seconds", json!(601), "600"),
         ("time_limit_seconds", json!(0), "1"),
-        ("time_limit_seconds", json!(14401), "14400"),
+        ("time_limit_seconds", json!(86_401), "86400"),
         ("machine_detection", json!("enable"), "DetectMessageEnd"),
         ("calls_per_second", json!(0.0), "0.01"),
         ("calls_per_second", json!(101), "100"),
