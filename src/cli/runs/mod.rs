@@ -61,7 +61,7 @@ impl Runs {
 
 /// Where runs are changed, for commands that need no account.
 fn desk_of_runs(desk: &mut Desk, db: &Db) -> Result<runs::Desk> {
-    Ok(app::desk_without_accounts(&desk.config, (db.clone(), desk.clock.clone()), &mut desk.rng)?)
+    Ok(app::desk_without_accounts(&desk.config, db.clone(), desk.clock.clone(), &mut desk.rng)?)
 }
 
 /// The id of a run that is named by it or by its key.

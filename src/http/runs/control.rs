@@ -212,12 +212,15 @@ async fn done(post: Post<Write>, id: &str, gateway: &Gateway, deed: Deed) -> Res
 
 impl Deed {
     async fn carry_out(self, gateway: &Gateway, by: &By<'_>, id: &str) -> Result<Shown, RunError> {
-        match self {
+        let shown = match self {
             Self::Start => gateway.desk.start(by, id).await,
             Self::Pause => gateway.desk.pause(by, id).await,
             Self::Resume => gateway.desk.resume(by, id).await,
             Self::Cancel => gateway.desk.cancel(by, id).await,
-        }
+        };
+        // The dialer of this process need not wait for its next look.
+        gateway.dialing.ring();
+        shown
     }
 }
 
