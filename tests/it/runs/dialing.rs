@@ -9,7 +9,7 @@ use onhook::{
     domain::{
         signal::Claim,
         state::{Live, Outcome},
-        time::MINUTE,
+        time::{MINUTE, SECOND},
     },
     provider::TroubleKind,
     store::notices,
@@ -131,12 +131,14 @@ async fn a_provider_that_takes_nothing_fails_the_run_in_the_end(scene: Scene) {
     scene.run(3).await;
     let node = scene.dialing(1).await;
     scene.until_requests(1).await;
-    for _ in 0..20 {
+    // In steps that leave the lease long enough for a request.
+    for _ in 0..100 {
         scene.rounds().await;
         if scene.row(RUN).await.state != "running" {
             break;
         }
-        scene.clock.advance(MINUTE);
+        scene.clock.advance(12 * SECOND);
+        node.desk.reap().await.unwrap();
     }
     let run = scene.until_run(RUN, "failed").await;
     assert!(run.ended_ms.unwrap() >= run.created_ms + FAIL_MS, "{run:?}");

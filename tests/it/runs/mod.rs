@@ -14,6 +14,7 @@ mod office;
 mod reaper;
 mod reports;
 mod resolving;
+mod said;
 mod scene;
 mod stage;
 mod stopping;

@@ -11,13 +11,10 @@ use onhook::{
     clock::ManualClock,
     directory::{Directory, Overlays},
     domain::{
-        id::Leg,
-        run::{JobState, Patience, Retry, RunState, Settings},
-        signal::{Claim, Field, Signal, Told, Witness},
-        state::{HangupCause, Live, Outcome},
+        run::{JobState, Patience, RunState, Settings},
         time::{MINUTE, SECOND},
     },
-    ingest::{self, Ingest, Submission},
+    ingest::{self, Ingest},
     runs::{By, Desk, DeskParts, Dialing, DialingPace, DialingParts, Lease, RunRules},
     seal::Sealer,
     store::{
@@ -30,9 +27,11 @@ use onhook::{
     telemetry::Metrics,
 };
 use rand::{SeedableRng, rngs::StdRng};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub use super::said::{ended, retrying};
 
 pub const TENANT: &str = "default";
 pub const RUN: &str = "run_1";
@@ -354,35 +353,6 @@ impl Node {
         let _ = running.await;
         self.db.close().await;
     }
-
-    /// A status callback of a call.
-    pub async fn tell(&self, call: &crate::support::exchange::Call, claim: Claim, now_ms: i64) {
-        self.ingest.submit(callback(call, claim, now_ms)).await.unwrap();
-    }
-
-    /// Callbacks: the call is answered, and over.
-    pub async fn complete(&self, scene: &Scene, call: &crate::support::exchange::Call) {
-        self.tell(call, Claim::Live(Live::Answered), scene.now_ms()).await;
-        scene.script.end(&call.provider_id);
-        self.tell(call, ended(Outcome::Completed), scene.now_ms()).await;
-    }
-
-    /// All calls of the provider that are not over end.
-    pub async fn complete_all(&self, scene: &Scene) {
-        self.try_complete_all(scene).await.unwrap();
-    }
-
-    /// The same, as far as it can be written down.
-    pub async fn try_complete_all(&self, scene: &Scene) -> Result<(), ingest::SubmitError> {
-        for call in scene.script.calls().into_iter().filter(|call| !call.is_over && !call.job_id.is_empty()) {
-            let claims = [Claim::Live(Live::Answered), ended(Outcome::Completed)];
-            for claim in claims {
-                self.ingest.submit(callback(&call, claim, scene.now_ms())).await?;
-            }
-            scene.script.end(&call.provider_id);
-        }
-        Ok(())
-    }
 }
 
 fn dialing(
@@ -398,40 +368,6 @@ fn dialing(
     let rng = StdRng::seed_from_u64(seed + 1_000);
     let (metrics, dials) = (Metrics::new(), true);
     Dialing::new(DialingParts { desk, db, clock, ingest, exchange, metrics, rng, dials, pace })
-}
-
-pub fn ended(outcome: Outcome) -> Claim {
-    Claim::Ended(Told { outcome, seconds: Some(7), cause: HangupCause::Normal })
-}
-
-pub fn callback(call: &crate::support::exchange::Call, claim: Claim, now_ms: i64) -> Submission {
-    let details: BTreeMap<Field, String> = [
-        (Field::JobId, call.job_id.clone()),
-        (Field::Attempt, call.attempt.to_string()),
-        (Field::Direction, "outbound-api".to_owned()),
-        (Field::To, call.to.clone()),
-        (Field::From, "+14155550100".to_owned()),
-    ]
-    .into_iter()
-    .collect();
-    let signal = Signal {
-        leg: Leg { provider_id: call.provider_id.clone(), account: ACCOUNT.to_owned() },
-        witness: Witness::Callback,
-        claim,
-        at: Some(now_ms),
-        sequence: None,
-        details,
-        link: None,
-        received_ms: now_ms,
-    };
-    let (tenant, delivery) = (TENANT.to_owned(), None);
-    Submission { tenant, provider: "twilio", delivery, signals: vec![signal], ask: Vec::new(), decision: None }
-}
-
-/// Settings of a run that tries busy lines again.
-pub fn retrying(attempts_max: u32) -> String {
-    let retry = Retry { attempts_max, after_seconds: 60, ..Retry::default() };
-    serde_json::to_string(&Settings { retry, ..Settings::default() }).unwrap()
 }
 
 const HOUR_LONG: Duration = Duration::from_secs(3_600);
