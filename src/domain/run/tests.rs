@@ -1,3 +1,5 @@
+//! When a run is alive, and what a call means for its job.
+
 use super::*;
 use crate::domain::id::new_id;
 use Follow::{Again, Becomes, Nothing, Stray};

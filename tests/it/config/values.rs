@@ -46,6 +46,7 @@ const BAD: &[(&str, &str, Quoted)] = &[
     ("sweep.give_up_after.answered", "4:15", Quoted::Yes),
     ("sweep.timeout.ringing", "never", Quoted::Yes),
     ("sweep.timeout.answered", "0", Quoted::Yes),
+    ("run.dial", "maybe", Quoted::Yes),
     ("run.stale_after", "30,5s", Quoted::Yes),
     ("run.fail_after", "15", Quoted::Yes),
     ("run.look_for_after", "0s", Quoted::Yes),
