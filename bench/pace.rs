@@ -116,7 +116,7 @@ async fn start(base: &str, rate: f64, jobs: usize) -> Result<String> {
         "timeout_seconds": 5, "calls_per_second": rate, "calls_at_once": 1000, "jobs": jobs,
     });
     let made = ask(base, "/v1/runs", &run).await?;
-    let path = format!("/v1/runs/{}", made["run"]["id"].as_str().context("the run has an id")?);
+    let path = format!("/v1/runs/{}", made.pointer("/run/id").and_then(|id| id.as_str()).context("the run has an id")?);
     ask(base, &format!("{path}/start"), &Value::Null).await?;
     Ok(path)
 }

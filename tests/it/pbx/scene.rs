@@ -69,6 +69,9 @@ pub struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct Lines(Arc<Mutex<Vec<Fed>>>);
 
+/// What was asked, and where its answer is waited for.
+type Question = (Action, oneshot::Sender<Result<Answer, AskError>>);
+
 /// A line that the test feeds.
 #[derive(Clone, Debug)]
 pub struct Fed {
@@ -78,7 +81,7 @@ pub struct Fed {
     pub lists: Arc<AtomicUsize>,
     pub figures: Arc<Mutex<LineFigures>>,
     /// What it was asked to do, and where the answers go.
-    pub asked: Arc<Mutex<Vec<(Action, oneshot::Sender<Result<Answer, AskError>>)>>>,
+    pub asked: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Connect for Lines {
