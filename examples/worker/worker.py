@@ -82,7 +82,8 @@ def dial(run, job, timeout):
         if error.code in (401, 403, 429):
             # The account, not this call. Nothing was done.
             raise NotNow(f"Twilio answered {error.code}") from error
-        if 400 <= error.code < 500:
+        # 408: the request may have been taken, and its answer was late.
+        if 400 <= error.code < 500 and error.code != 408:
             raise Refused(reason_of(error)) from error
         # A 5xx may come after the call was made, and there is no idempotency key.
         raise Lost(f"Twilio answered {error.code}") from error

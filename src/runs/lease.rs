@@ -246,6 +246,7 @@ impl Desk {
             turn.commit().await?;
         }
         let paused = state == RunState::Paused;
+        let lease_ms = if state.is_ended() { 0 } else { lease_ms };
         Ok(Beat { cancel_requested, paused, lease_until_ms: row.lease_until_ms, lease_ms, state })
     }
 

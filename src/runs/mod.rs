@@ -41,7 +41,7 @@ pub use twilio::{TwilioDialer, TwilioParts};
 use crate::{
     clock::SharedClock,
     directory::Directory,
-    domain::{run::Patience, time::Millis},
+    domain::{phone::mask_numbers, run::Patience, time::Millis},
     fields::Wrong,
     store::{Db, StoreError, runs::RunRow},
     telemetry::Metrics,
@@ -161,9 +161,9 @@ fn refused(row: &RunRow, why: &str) -> RunError {
     RunError::State(format!("do that: the run {} {why}", row.id))
 }
 
-/// What went wrong, as it is kept: one line, not too long.
+/// What went wrong, as it is kept: one line, not too long, without the numbers of people.
 fn in_short(why: &str) -> String {
-    let line: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = mask_numbers(why).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.get(..line.floor_char_boundary(ERROR_BYTES_MAX)).unwrap_or_default().to_owned()
 }
 

@@ -62,7 +62,7 @@ pub struct DialingParts {
     pub metrics: Metrics,
     /// Randomness for ids and pauses.
     pub rng: StdRng,
-    /// Whether this process places calls and looks for lost answers; if not, that is left to others.
+    /// Whether this process places calls; if not, that is left to others.
     pub dials: bool,
     /// How often what is done.
     pub pace: DialingPace,
@@ -153,8 +153,9 @@ impl Dialing {
         let _end = end.clone().drop_guard();
         parts.spawn(self.clone().keep_reaping(reap_fails, end.clone()));
         parts.spawn(self.0.hanging_up.clone().run(end.clone()));
+        // Also jobs of dialers of the user's own, which no process of ours may be dialing for.
+        parts.spawn(self.clone().keep_resolving(end.clone()));
         if self.0.dials {
-            parts.spawn(self.clone().keep_resolving(end.clone()));
             parts.spawn(Looking::new(self.0.clone()).run(end.clone()));
         }
         tokio::select! {

@@ -54,7 +54,7 @@ async fn dial(place: Place, processes: usize, seed: u64) {
     let run = api.create(&exchange.numbers).await;
     let began = Instant::now();
     let mut chaos = Chaos::new(&place, seed);
-    let patience = Duration::from_secs(120) + Duration::from_millis(jobs as u64 * 400);
+    let patience = Duration::from_secs(120) + Duration::from_millis(jobs as u64 * 800);
     let last = loop {
         chaos.turn(&mut nodes).await;
         let Some(shown) = api.find(&format!("/v1/runs/{run}")).await else { continue };
