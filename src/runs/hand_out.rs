@@ -66,11 +66,11 @@ pub(super) async fn hand_out(turn: &mut Turn<'_>, row: &mut RunRow, to: To, want
     Ok(HandedOut { jobs, wait_ms })
 }
 
-/// Marks the next attempt of a job: its provider is about to be asked.
+/// Marks the next attempt of a job: its provider is about to be asked. No two takings of a job have the same time.
 pub(super) fn place(job: &mut JobRow, now_ms: Millis) {
     job.state = JobState::Placing.as_str().to_owned();
     job.attempt += 1;
-    job.placing_ms = Some(now_ms);
+    job.placing_ms = Some(job.placing_ms.map_or(now_ms, |last_ms| now_ms.max(last_ms.saturating_add(1))));
     job.lost_ms = None;
     job.provider_id = None;
     job.call_id = None;

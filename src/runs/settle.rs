@@ -1,5 +1,6 @@
 //! Facts about one attempt of a job, told by whoever asked the provider: they hold whoever has the lease by now, because they
-//! are true. They are told apart by the attempt and the token of the job itself.
+//! are true. They are told apart by the attempt, the token and the time of the taking in the job itself: what was given back is
+//! taken again as the same attempt, and a fact that is told twice must not meet the next taking.
 
 use super::{
     Desk, Lease, RunError,
@@ -11,7 +12,10 @@ use super::{
     turn::{Turn, repeated},
 };
 use crate::{
-    domain::run::{JobState, RunState},
+    domain::{
+        run::{JobState, RunState},
+        time::Millis,
+    },
     provider::Order,
     store::{
         jobs::{self, JobRow},
@@ -36,6 +40,8 @@ struct Attempt<'a> {
     tenant: &'a str,
     job_id: &'a str,
     attempt: i64,
+    /// Which taking of it: no two of one job share it.
+    placing_ms: Millis,
     /// `None`: whoever has it.
     token: Option<i64>,
 }
@@ -43,8 +49,14 @@ struct Attempt<'a> {
 impl Desk {
     /// The provider takes no calls for now: there is no call of this attempt, and the job waits again as if it had not been
     /// taken. `false`: the job was not being placed any more.
-    pub async fn give_back(&self, lease: &Lease, job_id: &str, attempt: i64, why: &str) -> Result<bool, RunError> {
-        let of = Attempt { tenant: &lease.tenant, job_id, attempt, token: Some(lease.token) };
+    pub async fn give_back(
+        &self,
+        lease: &Lease,
+        job_id: &str,
+        (attempt, placing_ms): (i64, Millis),
+        why: &str,
+    ) -> Result<bool, RunError> {
+        let of = Attempt { tenant: &lease.tenant, job_id, attempt, placing_ms, token: Some(lease.token) };
         repeated!(self.settle_once(of, Fact::NotNow, why))
     }
 
@@ -54,11 +66,11 @@ impl Desk {
         &self,
         tenant: &str,
         job_id: &str,
-        attempt: i64,
+        (attempt, placing_ms): (i64, Millis),
         token: i64,
         why: &str,
     ) -> Result<bool, RunError> {
-        let of = Attempt { tenant, job_id, attempt, token: Some(token) };
+        let of = Attempt { tenant, job_id, attempt, placing_ms, token: Some(token) };
         repeated!(self.settle_once(of, Fact::Refused, why))
     }
 
@@ -68,18 +80,25 @@ impl Desk {
         &self,
         tenant: &str,
         job_id: &str,
-        attempt: i64,
+        (attempt, placing_ms): (i64, Millis),
         token: i64,
         why: &str,
     ) -> Result<bool, RunError> {
-        let of = Attempt { tenant, job_id, attempt, token: Some(token) };
+        let of = Attempt { tenant, job_id, attempt, placing_ms, token: Some(token) };
         repeated!(self.settle_once(of, Fact::Lost, why))
     }
 
     /// It cannot be found out whether there was a call: the job is unknown, and is never dialed again by itself.
     /// `false`: the job was not being placed any more.
-    pub async fn settle_unknown(&self, tenant: &str, job_id: &str, attempt: i64, why: &str) -> Result<bool, RunError> {
-        repeated!(self.settle_once(Attempt { tenant, job_id, attempt, token: None }, Fact::Unknown, why))
+    pub async fn settle_unknown(
+        &self,
+        tenant: &str,
+        job_id: &str,
+        (attempt, placing_ms): (i64, Millis),
+        why: &str,
+    ) -> Result<bool, RunError> {
+        let of = Attempt { tenant, job_id, attempt, placing_ms, token: None };
+        repeated!(self.settle_once(of, Fact::Unknown, why))
     }
 
     /// The run of a job that is being placed, and its order: for whoever looks for its call. `None`: the run is gone.
@@ -92,7 +111,9 @@ impl Desk {
     async fn settle_once(&self, of: Attempt<'_>, fact: Fact, why: &str) -> Result<bool, RunError> {
         let mut turn = self.turn(of.tenant).await?;
         let Some(mut job) = turn.load_job(of.job_id).await? else { return Ok(false) };
-        let is_it = job.attempt == of.attempt && of.token.is_none_or(|token| job.token == Some(token));
+        let is_it = job.attempt == of.attempt
+            && job.placing_ms == Some(of.placing_ms)
+            && of.token.is_none_or(|token| job.token == Some(token));
         if !is_it || job_state(&job)? != JobState::Placing {
             return Ok(false);
         }
@@ -166,7 +187,7 @@ async fn give_back(turn: &mut Turn<'_>, row: &RunRow, mut job: JobRow) -> Result
     let attempt = job.attempt;
     job.attempt -= 1;
     job.token = None;
-    job.placing_ms = None;
+    // When it was taken stays: the next taking, which is of the same attempt, is told from this one by it.
     job.lost_ms = None;
     job.updated_ms = turn.now_ms;
     let (to, why) = match state(row)? {

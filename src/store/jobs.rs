@@ -36,7 +36,7 @@ pub struct JobRow {
     pub token: Option<i64>,
     /// It is not placed before.
     pub due_ms: i64,
-    /// Since when it is being placed.
+    /// Since when it is being placed; of one that was given back, since when it was.
     pub placing_ms: Option<i64>,
     /// Since when it is known that the provider's answer is lost.
     pub lost_ms: Option<i64>,

@@ -40,8 +40,8 @@ pub(super) struct Grip {
     fence: Mutex<Fence>,
     temper: Mutex<Temper>,
     wish: watch::Sender<Wish>,
-    /// Jobs that were taken under this lease, by id and attempt, until what they came to is durable.
-    taken: Mutex<HashSet<(String, i64)>>,
+    /// Jobs that were taken under this lease, by id, attempt and time of the taking, until what they came to is durable.
+    taken: Mutex<HashSet<(String, i64, Millis)>>,
 }
 
 impl Grip {
@@ -112,7 +112,7 @@ impl Grip {
     }
 
     /// The jobs that were taken and are not settled.
-    pub(super) fn taken(&self) -> MutexGuard<'_, HashSet<(String, i64)>> {
+    pub(super) fn taken(&self) -> MutexGuard<'_, HashSet<(String, i64, Millis)>> {
         lock(&self.taken)
     }
 }

@@ -154,7 +154,7 @@ impl Held {
         let is_full = orders.len() >= permits.len();
         let round = self.grip.round();
         for order in orders {
-            self.grip.taken().insert((order.job_id.clone(), order.attempt));
+            self.grip.taken().insert((order.job_id.clone(), order.attempt, order.placing_ms));
             let one = place(self.grip.clone(), dialer.clone(), order, round, permits.pop(), stop.clone());
             self.requests.spawn(one);
         }
@@ -201,9 +201,11 @@ impl Held {
             after = last.place;
             // Of one that is known to be lost a request was sent.
             for job in page.iter().filter(|job| job.token == Some(lease.token) && job.lost_ms.is_none()) {
-                let is_known = self.grip.taken().contains(&(job.id.clone(), job.attempt));
+                // One that is being placed has it.
+                let Some(placing_ms) = job.placing_ms else { continue };
+                let is_known = self.grip.taken().contains(&(job.id.clone(), job.attempt, placing_ms));
                 if !is_known {
-                    shared.desk.give_back(lease, &job.id, job.attempt, NEVER_SENT).await?;
+                    shared.desk.give_back(lease, &job.id, (job.attempt, placing_ms), NEVER_SENT).await?;
                 }
             }
         }

@@ -53,7 +53,7 @@ pub(super) async fn place(
         // A job whose answer is lost goes on being placed: it must not look like one that nobody knows of.
         Settled::Durable if matches!(answer, Answer::Placed(Placed::Lost(_))) => {}
         Settled::Durable => {
-            grip.taken().remove(&(order.job_id, order.attempt));
+            grip.taken().remove(&(order.job_id, order.attempt, order.placing_ms));
         }
         // Under another token it is looked for.
         Settled::Not => grip.wish(Wish::LetGo),

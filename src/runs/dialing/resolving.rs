@@ -72,7 +72,8 @@ async fn one(shared: &Shared, job: JobRow, now_ms: Millis) -> Result<Next, RunEr
     let Some((run, order)) = shared.desk.order_of(&job).await? else { return Ok(Next::Job) };
     let since_ms = job.lost_ms.or(job.placing_ms).unwrap_or(job.updated_ms);
     let is_over = now_ms.saturating_sub(since_ms) >= LOOKED_FOR_MS;
-    let unknown = async |why: &str| shared.desk.settle_unknown(&job.tenant, &job.id, job.attempt, why).await.map(drop);
+    let taking = (order.attempt, order.placing_ms);
+    let unknown = async |why: &str| shared.desk.settle_unknown(&job.tenant, &job.id, taking, why).await.map(drop);
     let reach = shared.exchange.reach(&run.tenant, &run.provider, &run.account);
     let asked = match timeout(ANSWER_WITHIN, reach).await.unwrap_or_else(|_| Err(late())) {
         Ok(Reach::Here(dialer)) => find(shared, &*dialer, &run.tenant, &order).await?,

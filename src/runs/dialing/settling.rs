@@ -57,17 +57,18 @@ pub(super) async fn settle(grip: &Grip, order: &Order, answer: &Answer) -> Settl
 
 async fn once(grip: &Grip, order: &Order, answer: &Answer) -> Result<(), Failed> {
     let (shared, lease) = (&grip.shared, &grip.lease);
-    let (tenant, job, attempt, token) = (&lease.tenant, &order.job_id, order.attempt, lease.token);
+    let (tenant, job, token) = (&lease.tenant, &order.job_id, lease.token);
+    let taking = (order.attempt, order.placing_ms);
     let desk = &shared.desk;
     let written = async {
         match answer {
             Answer::Placed(Placed::Accepted(provider_id)) => return tell(shared, grip, order, provider_id).await,
-            Answer::Placed(Placed::Refused(why)) => desk.refuse(tenant, job, attempt, token, why).await,
-            Answer::Placed(Placed::Lost(why)) => desk.lose(tenant, job, attempt, token, why).await,
+            Answer::Placed(Placed::Refused(why)) => desk.refuse(tenant, job, taking, token, why).await,
+            Answer::Placed(Placed::Lost(why)) => desk.lose(tenant, job, taking, token, why).await,
             Answer::Placed(Placed::NotNow(trouble)) => {
-                desk.give_back(lease, job, attempt, &format!("failed to {}", trouble.detail)).await
+                desk.give_back(lease, job, taking, &format!("failed to {}", trouble.detail)).await
             }
-            Answer::Unsent(why) => desk.give_back(lease, job, attempt, why).await,
+            Answer::Unsent(why) => desk.give_back(lease, job, taking, why).await,
         }
         .map(drop)
         .or_else(read)

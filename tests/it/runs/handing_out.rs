@@ -21,7 +21,13 @@ on_both! {
 async fn dial(scene: &Scene, lease: &Lease) -> usize {
     let orders = scene.desk.take(lease, 50).await.unwrap().orders;
     for order in &orders {
-        assert!(scene.desk.refuse("acme", &order.job_id, order.attempt, lease.token, "no").await.unwrap());
+        assert!(
+            scene
+                .desk
+                .refuse("acme", &order.job_id, (order.attempt, order.placing_ms), lease.token, "no")
+                .await
+                .unwrap()
+        );
     }
     orders.len()
 }
@@ -80,9 +86,10 @@ async fn slots_of_a_run_are_limited(at: TestDatabase) {
     assert!(scene.desk.take(&lease, 10).await.unwrap().orders.is_empty(), "a live call keeps its slot");
     scene.follow(&taken.orders[1].job_id, "done", Some("busy")).await;
     assert_eq!(scene.desk.take(&lease, 10).await.unwrap().orders.len(), 1);
-    assert!(scene.desk.lose("acme", &taken.orders[0].job_id, 1, lease.token, "no answer").await.unwrap());
+    let lost = &taken.orders[0];
+    assert!(scene.desk.lose("acme", &lost.job_id, (1, lost.placing_ms), lease.token, "no answer").await.unwrap());
     assert!(scene.desk.take(&lease, 10).await.unwrap().orders.is_empty(), "there may be a call");
-    assert!(scene.desk.settle_unknown("acme", &taken.orders[0].job_id, 1, "none was found").await.unwrap());
+    assert!(scene.desk.settle_unknown("acme", &lost.job_id, (1, lost.placing_ms), "none was found").await.unwrap());
     assert_eq!(scene.desk.take(&lease, 10).await.unwrap().orders.len(), 1);
 }
 

@@ -175,7 +175,11 @@ async fn trouble_with_the_provider_is_no_progress(at: TestDatabase) {
     // Every 10 s it tries, and is told: not now.
     while scene.now_ms() < begin_ms + FAIL_MS {
         if let Some(order) = desk.take(&lease, 1).await.unwrap().orders.pop() {
-            assert!(desk.give_back(&lease, &order.job_id, order.attempt, "429: too many").await.unwrap());
+            assert!(
+                desk.give_back(&lease, &order.job_id, (order.attempt, order.placing_ms), "429: too many")
+                    .await
+                    .unwrap()
+            );
         }
         assert_eq!(desk.reap().await.unwrap().failed, 0);
         scene.clock.advance(2_000);

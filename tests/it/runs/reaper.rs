@@ -106,7 +106,13 @@ async fn a_run_that_is_cancelled_and_silent_is_cancelled(at: TestDatabase) {
     scene.clock.advance(1);
     assert_eq!(reap(&scene).await, (0, 1, 0));
     assert_eq!(scene.states(&id).await, ["placing", "cancelled"], "whether it has a call is found out");
-    assert!(scene.desk.settle_unknown("acme", &order.job_id, order.attempt, "no call was found").await.unwrap());
+    assert!(
+        scene
+            .desk
+            .settle_unknown("acme", &order.job_id, (order.attempt, order.placing_ms), "no call was found")
+            .await
+            .unwrap()
+    );
     assert_eq!(scene.states(&id).await, ["unknown", "cancelled"]);
     scene.settled(&id, 1).await;
 }

@@ -17,6 +17,7 @@ on_both! {
     reports_are_checked,
     facts_hold_whoever_has_the_lease,
     what_is_given_back_waits_as_if_it_had_not_been_taken,
+    what_is_told_twice_does_not_meet_the_next_taking,
     what_is_given_back_to_a_run_that_is_over_is_over,
 }
 
@@ -154,23 +155,26 @@ async fn facts_hold_whoever_has_the_lease(at: TestDatabase) {
     desk.hold("acme", &id, "node:b").await.unwrap().unwrap();
     assert_eq!(scene.states(&id).await, ["placing"; 4], "what may have a call is not taken back");
     let job = |n: usize| orders[n].job_id.as_str();
-    for (attempt, token) in [(2, lease.token), (0, lease.token), (1, lease.token + 1)] {
-        assert!(!desk.refuse("acme", job(0), attempt, token, "no").await.unwrap(), "of another attempt");
-        assert!(!desk.lose("acme", job(0), attempt, token, "no").await.unwrap());
+    let taken_ms = orders[0].placing_ms;
+    let of = (1, taken_ms);
+    let others = [(2, taken_ms), (0, taken_ms), (1, taken_ms + 1), (1, taken_ms - 1)];
+    for (taking, token) in others.map(|taking| (taking, lease.token)).into_iter().chain([(of, lease.token + 1)]) {
+        assert!(!desk.refuse("acme", job(0), taking, token, "no").await.unwrap(), "of another attempt");
+        assert!(!desk.lose("acme", job(0), taking, token, "no").await.unwrap());
     }
-    assert!(!desk.refuse("other", job(0), 1, lease.token, "no").await.unwrap());
-    assert!(desk.refuse("acme", job(0), 1, lease.token, "21211: not a number").await.unwrap());
-    assert!(!desk.refuse("acme", job(0), 1, lease.token, "no").await.unwrap(), "once");
-    assert!(desk.lose("acme", job(1), 1, lease.token, "no answer within 10 s").await.unwrap());
-    assert!(desk.give_back(&lease, job(2), 1, "429").await.unwrap());
+    assert!(!desk.refuse("other", job(0), of, lease.token, "no").await.unwrap());
+    assert!(desk.refuse("acme", job(0), of, lease.token, "21211: not a number").await.unwrap());
+    assert!(!desk.refuse("acme", job(0), of, lease.token, "no").await.unwrap(), "once");
+    assert!(desk.lose("acme", job(1), of, lease.token, "no answer within 10 s").await.unwrap());
+    assert!(desk.give_back(&lease, job(2), of, "429").await.unwrap());
     assert_eq!(scene.states(&id).await, ["failed", "placing", "queued", "placing"]);
     let jobs = scene.jobs(&id).await;
     assert_eq!(jobs[0].error.as_deref(), Some("21211: not a number"));
     assert_eq!((jobs[1].lost_ms, jobs[2].attempt, jobs[2].token), (Some(scene.now_ms()), 0, None));
-    assert!(desk.settle_unknown("acme", job(1), 1, "none was found").await.unwrap());
+    assert!(desk.settle_unknown("acme", job(1), of, "none was found").await.unwrap());
     scene.follow(job(3), "live", None).await;
-    assert!(!desk.settle_unknown("acme", job(3), 1, "none was found").await.unwrap(), "its call turned up");
-    assert!(!desk.lose("acme", job(3), 1, lease.token, "late").await.unwrap());
+    assert!(!desk.settle_unknown("acme", job(3), of, "none was found").await.unwrap(), "its call turned up");
+    assert!(!desk.lose("acme", job(3), of, lease.token, "late").await.unwrap());
     assert_eq!(scene.states(&id).await, ["failed", "unknown", "queued", "live"]);
     let ledger = scene.ledger(&id).await;
     assert_eq!((ledger.taken, ledger.released), (4, 3));
@@ -181,7 +185,7 @@ async fn what_is_given_back_waits_as_if_it_had_not_been_taken(at: TestDatabase) 
     let id = scene.started(&twilio(), 1).await;
     let lease = scene.hold(&id).await;
     let order = scene.desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
-    assert!(scene.desk.give_back(&lease, &order.job_id, 1, "429").await.unwrap());
+    assert!(scene.desk.give_back(&lease, &order.job_id, (1, order.placing_ms), "429").await.unwrap());
     scene.settled(&id, 1).await;
     scene.clock.advance(1_000);
     let again = scene.desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
@@ -190,13 +194,41 @@ async fn what_is_given_back_waits_as_if_it_had_not_been_taken(at: TestDatabase) 
     assert_eq!((ledger.taken, ledger.released), (1, 0), "the same slot is held again");
 }
 
+/// The answer of the database to the first telling was late, and the job was taken again in the same millisecond.
+async fn what_is_told_twice_does_not_meet_the_next_taking(at: TestDatabase) {
+    let scene = Scene::on(at);
+    let desk = &scene.desk;
+    // So fast that what is given back can be taken at once.
+    let id = scene.started(&RunText { calls_per_second: Some(50.0), ..twilio() }, 1).await;
+    let lease = scene.hold(&id).await;
+    scene.clock.advance(1_000);
+    let old = desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
+    let taking = (old.attempt, old.placing_ms);
+    assert!(desk.give_back(&lease, &old.job_id, taking, "429").await.unwrap());
+    let mut last_ms = old.placing_ms;
+    for _ in 0..3 {
+        let new = desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
+        assert_eq!((&new.job_id, new.attempt), (&old.job_id, old.attempt));
+        assert!(new.placing_ms > last_ms, "no two takings have the same time");
+        last_ms = new.placing_ms;
+        let before = scene.jobs(&id).await;
+        assert!(!desk.give_back(&lease, &old.job_id, taking, "429").await.unwrap());
+        assert!(!desk.refuse("acme", &old.job_id, taking, lease.token, "no").await.unwrap());
+        assert!(!desk.lose("acme", &old.job_id, taking, lease.token, "no").await.unwrap());
+        assert!(!desk.settle_unknown("acme", &old.job_id, taking, "no").await.unwrap());
+        assert_eq!(scene.jobs(&id).await, before);
+        assert!(desk.give_back(&lease, &new.job_id, (new.attempt, new.placing_ms), "429").await.unwrap());
+    }
+    scene.settled(&id, 1).await;
+}
+
 async fn what_is_given_back_to_a_run_that_is_over_is_over(at: TestDatabase) {
     let scene = Scene::on(at);
     let id = scene.started(&twilio(), 2).await;
     let lease = scene.hold(&id).await;
     let order = scene.desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
     assert_eq!(scene.desk.cancel(&US, &id).await.unwrap().row.state, "cancelling");
-    assert!(scene.desk.give_back(&lease, &order.job_id, 1, "429").await.unwrap());
+    assert!(scene.desk.give_back(&lease, &order.job_id, (1, order.placing_ms), "429").await.unwrap());
     assert_eq!(scene.states(&id).await, ["cancelled", "cancelled"]);
     assert_eq!(scene.desk.reap().await.unwrap().cancelled, 1);
     scene.settled(&id, 1).await;
@@ -204,8 +236,8 @@ async fn what_is_given_back_to_a_run_that_is_over_is_over(at: TestDatabase) {
     let lease = scene.hold(&id).await;
     let order = scene.desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
     scene.desk.force_cancel(&US, &id, false).await.unwrap();
-    assert!(!scene.desk.give_back(&lease, &order.job_id, 1, "429").await.unwrap());
-    assert!(!scene.desk.refuse("acme", &order.job_id, 1, lease.token, "no").await.unwrap());
+    assert!(!scene.desk.give_back(&lease, &order.job_id, (1, order.placing_ms), "429").await.unwrap());
+    assert!(!scene.desk.refuse("acme", &order.job_id, (1, order.placing_ms), lease.token, "no").await.unwrap());
     assert_eq!(scene.states(&id).await, ["cancelled"]);
     scene.settled(&id, 1).await;
 }
