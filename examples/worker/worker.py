@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An external worker of onhook: dials the jobs of a run with your own code, and never calls anybody twice.
 
-    export ONHOOK_URL=https://calls.example.com ONHOOK_API_KEY=ohk_…   (scope write)
+    export GATEWAY_URL=https://calls.example.com ONHOOK_API_KEY=ohk_…   (scope write)
     export TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN=…
     python3 worker.py run_01K… --worker dialer-1
 
@@ -44,6 +44,15 @@ class Lost(Exception):
     """Whether there is a call is not known: the answer did not come. Asking again could call somebody twice."""
 
 
+def undialable(run):
+    """Why `dial` cannot call anybody of this run: None if it can. Replace it together with `dial`."""
+    if not run.get("from"):
+        return "the run has no `from`: make it with the number that called parties see"
+    if not run.get("url") and not run.get("twiml"):
+        return "the run has neither `url` nor `twiml`: Twilio would not know what to do with an answered call"
+    return None
+
+
 def dial(run, job, timeout):
     """Places one call and answers the provider's id of it; raises Refused, NotNow or Lost.
 
@@ -55,7 +64,7 @@ def dial(run, job, timeout):
     secret = os.environ["TWILIO_API_SECRET" if "TWILIO_API_KEY" in os.environ else "TWILIO_AUTH_TOKEN"]
     marks = {"job_id": job["id"], "attempt": job["attempt"], "lead_id": job.get("lead_id"), "user_id": job.get("user_id")}
     query = urllib.parse.urlencode({name: mark for name, mark in marks.items() if mark is not None})
-    public = os.environ.get("ONHOOK_PUBLIC_URL", os.environ["ONHOOK_URL"]).rstrip("/")
+    public = os.environ.get("ONHOOK_PUBLIC_URL", os.environ["GATEWAY_URL"]).rstrip("/")
     form = [("To", job["to"]), ("From", run["from"])]
     # #rc=5&rp=all: Twilio tries again if onhook cannot be reached, and never sends the fragment.
     form.append(("StatusCallback", f"{public}/webhooks/twilio/status?{query}#rc=5&rp=all"))
@@ -322,12 +331,16 @@ def main():
     arguments.add_argument("--worker", default=socket.gethostname(), help="its name [default: the host's]: one process each")
     arguments.add_argument("--batch", type=int, default=10, help="jobs at a time [default: 10]")
     given = arguments.parse_args()
-    onhook = Onhook(os.environ["ONHOOK_URL"], os.environ["ONHOOK_API_KEY"])
+    onhook = Onhook(os.environ["GATEWAY_URL"], os.environ["ONHOOK_API_KEY"])
     log = lambda text: print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
     worker = Worker(onhook, given.run, given.worker, given.batch, log)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: worker.stop.set())
     try:
+        why = undialable(onhook.ask("GET", worker.path))
+        if why:
+            log(why)
+            return 1
         worker.work()
     except Problem as problem:
         log(str(problem))

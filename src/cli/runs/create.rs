@@ -27,7 +27,7 @@ use std::sync::Arc;
 Examples:
   onhook runs create leads.csv --from +14155550100 --connect client:ann
   onhook runs create leads.csv --from +14155550100 --url https://example.com/voice --key spring --start
-  onhook runs create - --worker external --account AC00000000000000000000000000000001 < leads.ndjson
+  onhook runs create leads.csv --worker external --from +14155550100 --url https://example.com/v
   onhook runs create leads.csv --account pbx --channel 'PJSIP/{to}@trunk' --context from-onhook --extension s")]
 pub struct Create {
     #[command(flatten)]
@@ -123,7 +123,9 @@ impl Create {
                 let at = app::desk(&desk.config, db.clone(), clock, directory, &mut desk.rng, &Metrics::new());
                 let by = by(&tenant);
                 let mut created = at.create(&by, &text, Jobs::Table(format, &bytes)).await.map_err(refused)?;
-                if start && created.run.row.state == RunState::Pending.as_str() {
+                // A list of which nothing could be read is no reason to hide why.
+                let has_jobs = created.run.counts.total > 0;
+                if start && has_jobs && created.run.row.state == RunState::Pending.as_str() {
                     at.start(&by, &created.run.row.id).await.map_err(refused)?;
                     created.run = reload(&at, &tenant, &created.run).await.map_err(refused)?;
                 }
@@ -138,7 +140,13 @@ impl Create {
             format!("{id} {was} and is {state}: {created} jobs added, {existing} were there, {failed} rows left out")
         })?;
         if run.row.state == RunState::Pending.as_str() && !desk.out.is_json() {
-            desk.out.note(format!("nobody is called yet; `onhook runs start {}` starts it", run.row.id));
+            let id = &run.row.id;
+            desk.out.note(match run.counts.total {
+                0 => {
+                    format!("it has no jobs: make it again with the same --key, or add some by POST /v1/runs/{id}/jobs")
+                }
+                _ => format!("nobody is called yet; `onhook runs start {id}` starts it"),
+            });
         }
         Ok(left_out(&desk.out, imported.failed, &imported.errors))
     }

@@ -109,7 +109,7 @@ impl Worker {
         let mut command = Command::new(python);
         command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/examples/worker/worker.py"), run, "--worker", name]);
         command.env_clear().envs([
-            ("ONHOOK_URL", stage.gateway.address.as_str()),
+            ("GATEWAY_URL", stage.gateway.address.as_str()),
             ("ONHOOK_API_KEY", KEY),
             ("ONHOOK_PUBLIC_URL", PUBLIC_URL),
             ("TWILIO_ACCOUNT_SID", ACCOUNT),
