@@ -5,7 +5,7 @@ use super::{
     hand_out::{HandedOut, JOBS_AT_ONCE_MAX, To, hand_out},
     in_short, refused,
     report::order,
-    show::{health, is_troubled, placeable, settings, state, worker},
+    show::{health, is_full_of_calls, is_troubled, placeable, settings, state, worker},
     turn::{Turn, repeated},
 };
 use crate::{
@@ -237,6 +237,10 @@ impl Desk {
             extend(&mut row, now_ms, lease_ms);
             let placeable_ms = placeable_in(&mut turn, &row, state).await?;
             if let Some(trouble) = trouble {
+                // To wait for calls is no fault of the provider's: there is trouble still, and its time begins anew.
+                if state == RunState::Running && is_full_of_calls(&mut turn.tx, &row, &turn.shared.rules).await? {
+                    row.progress_ms = Some(now_ms);
+                }
                 row.last_error = Some(in_short(trouble));
                 row.last_error_ms = Some(now_ms);
             } else if !can_place(placeable_ms, now_ms) || is_troubled(&row) {

@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         On, StoreError,
-        jobs::{self, JobRow},
+        jobs::{self, JobFilter, JobRow},
         runs::{self, JobCount, RunFilter, RunRow},
         slots::{self, Held},
     },
@@ -252,6 +252,21 @@ pub(super) async fn placeable(
     Ok(Some(reserved_ms.map_or(free_ms, |at| at.min(free_ms))))
 }
 
+/// Whether calls have all the slots, so that nothing can be tried. What is being placed under the present token is a try itself,
+/// also when its answer is lost.
+pub(super) async fn is_full_of_calls(on: impl Into<On<'_>>, row: &RunRow, rules: &RunRules) -> Result<bool, RunError> {
+    let mut on = on.into();
+    let held = slots::count_held(on.again(), &row.tenant, &row.account, &row.id).await?;
+    let room = room(row, rules, &held);
+    if room > 0 {
+        return Ok(false);
+    }
+    let placing = JobFilter { state: Some(JobState::Placing.as_str().to_owned()), ..JobFilter::default() };
+    let tries = jobs::list(on, &row.tenant, &row.id, &placing, 0, TRIES_MAX).await?;
+    let tries = tries.iter().filter(|job| job.token == Some(row.token)).count();
+    Ok(room.saturating_add(i64::try_from(tries).unwrap_or(i64::MAX)) <= 0)
+}
+
 /// Whether something went wrong since the last progress.
 pub(super) fn is_troubled(row: &RunRow) -> bool {
     row.last_error_ms.is_some_and(|at| row.progress_ms.is_none_or(|progress| at >= progress))
@@ -292,5 +307,7 @@ fn word<T: FromStr<Err = String>>(what: &str, text: &str) -> Result<T, RunError>
 }
 
 const PAGE_ROWS: i64 = 100;
+/// How many jobs that are being placed are looked at; a troubled run tries one at a time.
+const TRIES_MAX: i64 = 1_000;
 /// How many others are named beside the newest one.
 const ACTIVE_MAX: usize = 1_000;

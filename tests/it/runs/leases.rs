@@ -17,6 +17,7 @@ on_both! {
     whoever_lost_the_lease_does_no_harm_at_any_step,
     our_dialer_holds_beats_and_lets_go,
     trouble_with_the_provider_is_no_progress,
+    a_troubled_run_that_waits_for_its_calls_lives,
     what_is_claimed_is_checked,
     two_desks_at_once_give_one_lease,
 }
@@ -191,6 +192,35 @@ async fn trouble_with_the_provider_is_no_progress(at: TestDatabase) {
     assert_eq!(refused(desk.beat(&lease, None).await), "run-state");
     let ledger = scene.ledger(&id).await;
     assert_eq!(ledger.taken, ledger.released);
+}
+
+/// One answer is lost, its call turns up and lasts: the only slot is not free for a try.
+async fn a_troubled_run_that_waits_for_its_calls_lives(at: TestDatabase) {
+    let scene = Scene::on(at);
+    let desk = &scene.desk;
+    let id = scene.started(&RunText { calls_at_once: Some(1), ..twilio() }, 2).await;
+    let lease = scene.hold(&id).await;
+    let order = desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
+    assert!(desk.lose("acme", &order.job_id, (1, order.placing_ms), lease.token, "no answer in time").await.unwrap());
+    let begin_ms = scene.now_ms();
+    scene.clock.advance(2_000);
+    desk.beat(&lease, Some("no answer in time")).await.unwrap();
+    assert_eq!(scene.show(&id).await.row.progress_ms, Some(begin_ms), "a try in vain is no progress");
+    scene.follow(&order.job_id, "live", None).await;
+    while scene.now_ms() < begin_ms + 2 * FAIL_MS {
+        scene.clock.advance(STALE_MS / 2);
+        desk.beat(&lease, Some("no answer in time")).await.unwrap();
+        assert_eq!(desk.reap().await.unwrap().failed, 0);
+    }
+    scene.follow(&order.job_id, "done", Some("completed")).await;
+    let ended_ms = scene.now_ms();
+    assert_eq!(desk.reap().await.unwrap().failed, 0, "now it can be tried again");
+    while scene.now_ms() < ended_ms + FAIL_MS {
+        assert_eq!(desk.reap().await.unwrap().failed, 0);
+        scene.clock.advance(STALE_MS / 2);
+        desk.beat(&lease, Some("no answer in time")).await.unwrap();
+    }
+    assert_eq!(desk.reap().await.unwrap().failed, 1, "and was not");
 }
 
 async fn what_is_claimed_is_checked(at: TestDatabase) {
