@@ -6,8 +6,8 @@
 use super::{
     Desk, RunError,
     control::end,
-    settle::settle_unknown,
-    show::{health, job_state, state, worker},
+    settle::{note, settle_unknown},
+    show::{health, is_troubled, job_state, state, worker},
     tell::{Change, REAPER, tell},
     turn::{Turn, repeated},
 };
@@ -113,8 +113,11 @@ impl Desk {
             Change::Failed => {
                 let span = self.0.rules.patience.fail_ms / SECOND;
                 let why = || format!("no job was placed for {span} s, although some could have been");
+                // What went wrong before the last progress is not why it fails.
+                if !is_troubled(row) {
+                    note(row, &why(), now_ms);
+                }
                 let error = row.last_error.get_or_insert_with(why).clone();
-                row.last_error_ms = row.last_error_ms.or(Some(now_ms));
                 let error = format!("its run has failed: {error}");
                 let failed = JobState::Failed.as_str();
                 let queued = jobs::end_queued(&mut turn.tx, turn.tenant, &row.id, failed, &error, now_ms).await?;

@@ -13,6 +13,7 @@ use onhook::{
 
 on_both! {
     a_run_that_nobody_dials_fails_at_its_millisecond,
+    an_error_before_the_last_progress_is_not_why_a_run_fails,
     a_run_whose_jobs_are_over_is_completed_also_without_its_worker,
     a_run_that_waits_for_its_calls_lives,
     a_run_that_is_cancelled_and_silent_is_cancelled,
@@ -54,6 +55,26 @@ async fn a_run_that_nobody_dials_fails_at_its_millisecond(at: TestDatabase) {
     assert_eq!(reap(&scene).await, (0, 0, 0), "once");
     scene.follow(&jobs[1].id, "done", Some("completed")).await;
     scene.settled(&id, 3).await;
+}
+
+async fn an_error_before_the_last_progress_is_not_why_a_run_fails(at: TestDatabase) {
+    let scene = Scene::on(at);
+    let id = scene.started(&twilio(), 2).await;
+    let lease = scene.hold(&id).await;
+    let order = scene.desk.take(&lease, 1).await.unwrap().orders.pop().unwrap();
+    let taking = (order.attempt, order.placing_ms);
+    assert!(scene.desk.refuse("acme", &order.job_id, taking, lease.token, "21211: not a number").await.unwrap());
+    scene.clock.advance(500);
+    scene.desk.beat(&lease, None).await.unwrap();
+    assert_eq!(scene.show(&id).await.row.progress_ms, Some(scene.now_ms()), "its provider answers");
+    scene.clock.advance(FAIL_MS * 2);
+    assert_eq!(reap(&scene).await, (0, 0, 1));
+    let row = scene.show(&id).await.row;
+    assert_eq!(row.last_error.as_deref(), Some("no job was placed for 900 s, although some could have been"));
+    assert_eq!(row.last_error_ms, Some(scene.now_ms()));
+    let errors: Vec<_> = scene.jobs(&id).await.into_iter().filter_map(|job| job.error).collect();
+    assert_eq!(errors[0], "21211: not a number", "that of its own job stays");
+    assert!(errors[1].starts_with("its run has failed: no job was placed for 900 s"), "{errors:?}");
 }
 
 async fn a_run_whose_jobs_are_over_is_completed_also_without_its_worker(at: TestDatabase) {
