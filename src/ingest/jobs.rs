@@ -24,6 +24,7 @@ use crate::{
         hangups::{self, HangupRow, STRAY},
         jobs::{self, JobKey, JobRow},
         now,
+        rivals::{self, CallKey},
         runs::{self, RunKey, RunRow},
         slots::{self, SlotRow},
     },
@@ -68,7 +69,11 @@ pub(super) async fn tie(tx: &mut Tx, batch: &mut Batch, terms: &mut Terms<'_>) -
         return Ok(Tied::default());
     }
     let key = |leg: &LegKey, named: &Named| JobKey { tenant: leg.tenant.clone(), id: named.job_id.clone() };
-    let keys: BTreeSet<JobKey> = named.iter().map(|(leg, named)| key(leg, named)).collect();
+    let mut keys: BTreeSet<JobKey> = named.iter().map(|(leg, named)| key(leg, named)).collect();
+    let call = |leg: &LegKey| CallKey { tenant: leg.tenant.clone(), provider_id: leg.provider_id.clone() };
+    let calls: BTreeSet<CallKey> = named.iter().map(|(leg, _)| call(leg)).collect();
+    // Whoever had one of these calls for its own, until the call itself said whose it is.
+    keys.extend(rivals::list_of_calls(tx, &calls.into_iter().collect::<Vec<_>>()).await?);
     let rows = jobs::load_locked(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
     let mut tied = Tied { jobs: rows.into_iter().map(|row| (job_key(&row), row)).collect(), calls: Vec::new() };
     let mut own = Vec::new();
@@ -141,6 +146,9 @@ pub(super) async fn follow(
     let runs: BTreeMap<String, RunRow> = runs.into_iter().map(|run| (run.id.clone(), run)).collect();
     let mut to = Changes { now_ms: now::for_leases(&mut *tx, terms.clock).await?, ..Changes::default() };
     let mut jobs = jobs;
+    for call in &calls {
+        to.dispossess(call, &mut jobs, &runs);
+    }
     for call in calls {
         let (Some(leg), Some(job)) = (batch.legs.get_mut(&call.leg), jobs.get_mut(&call.job)) else { continue };
         let Some(run) = runs.get(&job.run_id) else { continue };
@@ -199,6 +207,26 @@ impl Changes {
         if *job != before {
             job.updated_ms = self.now_ms;
             self.jobs.insert(job_key(job), job.clone());
+        }
+    }
+
+    /// A job that a call was taken for, which now says that it is another's: nobody knows what became of its own request.
+    fn dispossess(&mut self, call: &TiedCall, jobs: &mut BTreeMap<JobKey, JobRow>, runs: &BTreeMap<String, RunRow>) {
+        let is_waiting =
+            |job: &JobRow| matches!(job.state.parse(), Ok(JobState::Placing | JobState::Placed | JobState::Live));
+        for (key, job) in jobs {
+            let has_it = key.tenant == call.leg.tenant && job.provider_id.as_ref() == Some(&call.leg.provider_id);
+            let Some(run) = runs.get(&job.run_id).filter(|_| has_it && *key != call.job && is_waiting(job)) else {
+                continue;
+            };
+            let before = job.clone();
+            JobState::Unknown.as_str().clone_into(&mut job.state);
+            (job.provider_id, job.call_id, job.placing_ms, job.lost_ms) = (None, None, None, None);
+            (job.error, job.ended_ms) = (Some(ANOTHERS.to_owned()), Some(self.now_ms));
+            job.updated_ms = self.now_ms;
+            self.hold(&before, job, run);
+            self.endings.push(JobEnding::Unknown);
+            self.jobs.insert(key.clone(), job.clone());
         }
     }
 
@@ -337,5 +365,7 @@ fn run_key(row: &JobRow) -> RunKey {
 
 /// Who decides about calls of jobs.
 const ACTOR: &str = "runs";
+/// Why a job is unknown whose call was another's.
+const ANOTHERS: &str = "the call that was taken for its own says that it is another job's";
 /// More attempts than nine digits can count are none of ours.
 const ATTEMPT_DIGITS_MAX: usize = 9;

@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod pbx;
 pub mod quarantine;
 pub mod retention;
+pub mod rivals;
 pub mod runs;
 pub mod signals;
 pub mod slots;
@@ -70,6 +71,7 @@ pub const STATEMENTS: &[(&str, &[sql::Sql])] = &[
     ("pbx", pbx::ALL),
     ("quarantine", quarantine::ALL),
     ("retention", retention::ALL),
+    ("rivals", rivals::ALL),
     ("runs", runs::ALL),
     ("signals", signals::ALL),
     ("slots", slots::ALL),

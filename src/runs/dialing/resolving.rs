@@ -7,6 +7,7 @@ use super::{ANSWER_WITHIN, Shared};
 use crate::{
     ami,
     domain::{
+        run::Settings,
         signal::{Field, Link, LinkRank, Signal},
         time::{DAY, Millis},
     },
@@ -16,7 +17,8 @@ use crate::{
     store::{
         StoreError,
         jobs::{self, JobRow},
-        now,
+        now, rivals,
+        runs::RunRow,
     },
 };
 use std::{
@@ -82,6 +84,7 @@ async fn one(shared: &Shared, job: JobRow, now_ms: Millis) -> Result<Next, RunEr
         Err(trouble) => Err(trouble),
     };
     match asked {
+        Ok(Found::Call(_)) if has_rival(shared, &job, &run, &order).await? => unknown(RIVALS).await.map(|()| Next::Job),
         Ok(Found::Call(signal)) => {
             let submission = submission(*signal, &run.tenant, &run.provider, &order, shared.clock.now_ms());
             shared.ingest.submit(submission).await.map_err(|error| RunError::State(error.to_string()))?;
@@ -142,6 +145,20 @@ async fn find(
     Ok(Ok(Found::Unclear("other calls to the same number were being placed all the time".to_owned())))
 }
 
+/// Whether another job could have made the call just as well: to the same number, from the same one, and it is not known what
+/// became of its request. Where we name the calls ourselves there is no doubt.
+async fn has_rival(shared: &Shared, job: &JobRow, run: &RunRow, order: &Order) -> Result<bool, StoreError> {
+    if run.provider == ami::PROVIDER {
+        return Ok(false);
+    }
+    let others = rivals::list_settings(&shared.db, job, &run.account, order.placing_ms, SETTINGS_MAX).await?;
+    // What cannot be read could be from the same number.
+    let is_same = |text: &String| {
+        serde_json::from_str::<Settings>(text).map_or(true, |settings| settings.from == order.settings.from)
+    };
+    Ok(others.iter().any(is_same))
+}
+
 /// What is submitted of a call that was found: what the provider says of it, and whose it is.
 fn submission(found: Signal, tenant: &str, provider: &str, order: &Order, now_ms: Millis) -> Submission {
     let mut signal = Signal { received_ms: now_ms, ..found };
@@ -174,6 +191,9 @@ const FIND_WITHIN: Duration = Duration::from_secs(30);
 const FIND_ROUNDS_MAX: usize = 3;
 /// After so long without anybody who could be asked it stays unknown.
 const LOOKED_FOR_MS: Millis = DAY;
+/// Different settings of runs that call one number at one time.
+const SETTINGS_MAX: i64 = 1_000;
+const RIVALS: &str = "the call that was found could be another job's to the same number";
 const ELSEWHERE: &str = "find the call: no process that listens to its PBX has looked";
 
 #[cfg(test)]

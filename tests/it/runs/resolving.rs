@@ -12,6 +12,7 @@ on_both_runs!(
     what_nobody_knows_is_unknown_and_is_not_dialed_again,
     the_call_of_another_job_is_not_taken,
     several_that_it_could_be_are_none,
+    the_only_call_of_two_jobs_is_neithers_until_it_tells,
     a_provider_in_trouble_is_asked_later_and_not_for_ever,
     what_another_process_can_ask_is_left_to_it,
     a_call_that_tells_of_itself_is_not_looked_for,
@@ -99,6 +100,27 @@ async fn several_that_it_could_be_are_none(scene: Scene) {
     let call = scene.script.calls_of("job_1_1").remove(0);
     node.complete(&scene, &call).await;
     assert_eq!(scene.job("job_1_1").await.state, "done");
+    end(&scene, node).await;
+}
+
+/// Two runs call one number, both answers are lost, and only the second request made a call.
+async fn the_only_call_of_two_jobs_is_neithers_until_it_tells(scene: Scene) {
+    let node = lost(&scene, &[Fate::LostWithoutCall]).await;
+    scene.script.answering(|_| Fate::LostWithCall);
+    scene.add_to("run_2", &scene.job("job_1_1").await.to).await;
+    scene.until_lost("run_2", 1).await;
+    look(&scene, &node).await;
+    for id in ["job_1_1", "job_2_1"] {
+        let job = scene.job(id).await;
+        assert_eq!((job.state.as_str(), job.provider_id), ("unknown", None), "{id}");
+        assert!(job.error.unwrap().contains("could be another job's"), "{id}");
+    }
+    scene.until_run(RUN, "completed").await;
+    scene.is_in_order(RUN).await;
+    let call = scene.script.calls_of("job_2_1").remove(0);
+    node.complete(&scene, &call).await;
+    assert_eq!((scene.job("job_2_1").await.state, scene.job("job_1_1").await.state), ("done".into(), "unknown".into()));
+    scene.is_in_order("run_2").await;
     end(&scene, node).await;
 }
 

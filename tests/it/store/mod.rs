@@ -26,6 +26,7 @@ mod outbox;
 mod pbx;
 mod quarantine;
 mod retention;
+mod rivals;
 mod runs;
 mod runs_kept;
 mod schema;
