@@ -14,7 +14,7 @@ use crate::{
         id::new_id,
         run::{self, Follow, Followed, JobState, RunState, Seen, Settings},
         signal::{Field, Link, LinkRank, Witness},
-        state::{Outcome, Resolution, Status},
+        state::{Direction, Outcome, Resolution, Status},
         time::Millis,
     },
     store::{
@@ -194,6 +194,8 @@ impl Changes {
         let before = job.clone();
         match run::follow(&followed, &seen, &settings.retry, self.now_ms) {
             Follow::Nothing => return,
+            // What a Twilio leg is may come later: the callback about a machine at an agent's leg names the job, and no parent.
+            Follow::Stray(_) if !is_ours_for_sure(leg) => return,
             Follow::Stray(why) => return self.strays.push(self.stray(leg, job, run, state, why)),
             Follow::Becomes(next) => becomes(job, next, leg, &call, self.now_ms),
             Follow::Again { due_ms } => again(job, due_ms, leg, &call),
@@ -286,6 +288,11 @@ impl Changes {
     }
 }
 
+/// Whether a call that names a job was made by a request, and is no leg that another call dialed.
+fn is_ours_for_sure(leg: &Leg) -> bool {
+    leg.row.provider != TWILIO || leg.call.detail(Field::Direction) == Some(Direction::OutboundApi.as_str())
+}
+
 /// How the call of a job reads. One that was merged into an older call is over as a call of its own: what becomes of the
 /// conversation is told by the other one, and nobody says that it was busy.
 fn as_followed(leg: &Leg) -> Row {
@@ -363,6 +370,7 @@ fn run_key(row: &JobRow) -> RunKey {
     RunKey { tenant: row.tenant.clone(), run_id: row.run_id.clone() }
 }
 
+const TWILIO: &str = "twilio";
 /// Who decides about calls of jobs.
 const ACTOR: &str = "runs";
 /// Why a job is unknown whose call was another's.

@@ -28,6 +28,7 @@ on_both! {
     a_job_of_nobody_is_the_users_own_word,
     a_job_of_another_tenant_is_not_touched,
     a_leg_that_names_the_job_is_not_its_call,
+    a_leg_that_does_not_say_what_it_is_is_not_hung_up,
     a_call_without_an_attempt_is_the_present_one,
     a_channel_whose_id_is_ours_needs_no_word,
     a_second_call_of_an_attempt_is_hung_up_once,
@@ -96,6 +97,22 @@ async fn a_leg_that_names_the_job_is_not_its_call(at: TestDatabase) {
     assert_eq!(stage.call("CA2").await.run_id, None);
     stage.say(told("CA1", completed(7), "1")).await;
     stage.is_even().await;
+}
+
+/// The callback about a machine at an agent's leg names job and attempt, but neither a parent nor a direction.
+async fn a_leg_that_does_not_say_what_it_is_is_not_hung_up(at: TestDatabase) {
+    let mut stage = Stage::set(&at, JobRow::default()).await;
+    stage.say(told("CA1", Claim::Live(Live::Answered), "1")).await;
+    let mut leg = told("CA2", Claim::Live(Live::Answered), "1");
+    for direction in [None, Some("outbound-dial")] {
+        leg.details.remove(&Field::Direction);
+        leg.details.extend(direction.map(|word| (Field::Direction, word.to_owned())));
+        stage.say(leg.clone()).await;
+        assert_eq!(stage.hangups().await, HangupCount::default(), "{direction:?}");
+    }
+    assert_eq!(stage.job().await.provider_id.as_deref(), Some("CA1"));
+    stage.say(told("CA3", Claim::Live(Live::Answered), "1")).await;
+    assert_eq!(stage.hangups().await.pending, 1, "one that was asked for is");
 }
 
 async fn a_call_without_an_attempt_is_the_present_one(at: TestDatabase) {

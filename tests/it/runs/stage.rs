@@ -32,7 +32,8 @@ pub const JOB: &str = "job_01";
 /// What the call of the job says.
 pub fn told(call: &str, claim: Claim, attempt: &str) -> Signal {
     let mut signal = Signal { link: None, ..signal(call, claim, Some(START_MS), None) };
-    signal.details.extend([(Field::JobId, JOB.to_owned()), (Field::Attempt, attempt.to_owned())]);
+    let direction = (Field::Direction, "outbound-api".to_owned());
+    signal.details.extend([(Field::JobId, JOB.to_owned()), (Field::Attempt, attempt.to_owned()), direction]);
     signal
 }
 
