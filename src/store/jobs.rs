@@ -247,7 +247,8 @@ pub async fn list_live(
 }
 
 /// Jobs of all tenants whose answer is lost and that are being placed since `placing_before_ms` or longer: it is known to be
-/// lost, or their run has another token by now, or is not running any more. The oldest first.
+/// lost, or their run has another token by now, or is not running any more. Also those of open runs that were placed so long
+/// ago, and of whose call the door was never told. The oldest first.
 pub async fn list_lost(on: impl Into<On<'_>>, placing_before_ms: i64, limit: i64) -> Result<Vec<JobRow>, StoreError> {
     LIST_LOST.query().bind(placing_before_ms).bind(limit).fetch_all(on).await
 }
@@ -377,7 +378,10 @@ statements! {
         AND state IN ('placed', 'live') ORDER BY place LIMIT $3");
     LIST_LOST = both("SELECT ", job_columns!(names_of_c), " FROM job AS c JOIN run AS r ON r.tenant = c.tenant AND r.id = c.run_id
         WHERE c.state = 'placing' AND c.placing_ms <= $1 AND (c.lost_ms IS NOT NULL OR c.token IS NULL OR c.token <> r.token
-            OR r.state <> 'running') ORDER BY c.placing_ms LIMIT $2");
+            OR r.state <> 'running')
+        UNION ALL SELECT ", job_columns!(names_of_c), " FROM run AS r JOIN job AS c ON c.tenant = r.tenant AND c.run_id = r.id
+        WHERE (r.state = 'running' OR r.state = 'paused' OR r.state = 'cancelling') AND c.state = 'placed'
+            AND c.call_id IS NULL AND c.placing_ms <= $1 ORDER BY placing_ms LIMIT $2");
     LIST_CLAIMED = split(
         concat!("SELECT k.provider_id FROM ", call_key_columns!(sqlite_rows), "
             WHERE EXISTS (SELECT 1 FROM job WHERE job.tenant = k.tenant AND job.provider_id = k.provider_id)

@@ -7,13 +7,13 @@ use super::{ANSWER_WITHIN, Shared};
 use crate::{
     ami,
     domain::{
-        run::Settings,
+        run::{JobState, Settings},
         signal::{Field, Link, LinkRank, Signal},
         time::{DAY, Millis},
     },
     ingest::Submission,
     provider::{Dialer, Found, Order, Reach, Trouble, TroubleKind},
-    runs::RunError,
+    runs::{PlacedFrom, RunError, tell_placed},
     store::{
         StoreError,
         jobs::{self, JobRow},
@@ -72,6 +72,13 @@ enum Next {
 
 async fn one(shared: &Shared, job: JobRow, now_ms: Millis) -> Result<Next, RunError> {
     let Some((run, order)) = shared.desk.order_of(&job).await? else { return Ok(Next::Job) };
+    // It was placed, and whoever took that report died before the door was told: it is told now.
+    if let Some(call) = job.provider_id.as_ref().filter(|_| job.state == JobState::Placed.as_str()) {
+        let from = PlacedFrom { tenant: &run.tenant, provider: &run.provider, account: &run.account };
+        let told = tell_placed(from, &order, call, shared.clock.now_ms());
+        shared.ingest.submit(told).await.map_err(|error| RunError::State(error.to_string()))?;
+        return Ok(Next::Job);
+    }
     let since_ms = job.lost_ms.or(job.placing_ms).unwrap_or(job.updated_ms);
     let is_over = now_ms.saturating_sub(since_ms) >= LOOKED_FOR_MS;
     let taking = (order.attempt, order.placing_ms);

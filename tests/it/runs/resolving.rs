@@ -5,6 +5,7 @@ use crate::support::exchange::{Fate, Way};
 use onhook::{
     domain::time::{HOUR, MINUTE, SECOND},
     provider::TroubleKind,
+    store::jobs,
 };
 
 on_both_runs!(
@@ -13,6 +14,7 @@ on_both_runs!(
     the_call_of_another_job_is_not_taken,
     several_that_it_could_be_are_none,
     the_only_call_of_two_jobs_is_neithers_until_it_tells,
+    a_call_that_the_door_was_never_told_of_is_told,
     a_provider_in_trouble_is_asked_later_and_not_for_ever,
     what_another_process_can_ask_is_left_to_it,
     a_call_that_tells_of_itself_is_not_looked_for,
@@ -121,6 +123,23 @@ async fn the_only_call_of_two_jobs_is_neithers_until_it_tells(scene: Scene) {
     node.complete(&scene, &call).await;
     assert_eq!((scene.job("job_2_1").await.state, scene.job("job_1_1").await.state), ("done".into(), "unknown".into()));
     scene.is_in_order("run_2").await;
+    end(&scene, node).await;
+}
+
+/// A report that a call was placed was taken, and the process died before its call was known.
+async fn a_call_that_the_door_was_never_told_of_is_told(scene: Scene) {
+    let node = lost(&scene, &[Fate::LostWithCall]).await;
+    let call = scene.script.calls_of("job_1_1").remove(0);
+    let mut job = scene.job("job_1_1").await;
+    (job.state, job.provider_id, job.lost_ms) = ("placed".into(), Some(call.provider_id.clone()), None);
+    let mut tx = scene.at.db.begin().await.unwrap();
+    jobs::update(&mut tx, &[job]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(scene.call(&call.provider_id).await.is_none());
+    look(&scene, &node).await;
+    let (job, row) = (scene.job("job_1_1").await, scene.call(&call.provider_id).await.unwrap());
+    assert_eq!((job.state.as_str(), job.call_id, row.run_id.as_deref()), ("placed", Some(row.id), Some(RUN)));
+    assert_eq!(scene.script.finds(), 0, "its call is known: nobody is asked");
     end(&scene, node).await;
 }
 

@@ -312,7 +312,8 @@ async fn lost_answers_are_found(at: TestDatabase) {
         commit!(at, |tx| runs::insert(tx, &RunRow { token, ..run(n, state) }));
     }
     let known = JobRow { lost_ms: Some(1), ..placing(3, 97) };
-    let placed = JobRow { state: "placed".into(), ..of_run(2, placing(6, 1)) };
+    let placed = JobRow { state: "placed".into(), call_id: Some("call_1".into()), ..of_run(2, placing(6, 1)) };
+    let untold = JobRow { state: "placed".into(), ..of_run(1, placing(7, 99)) };
     let rows = [
         placing(1, 1),
         of_run(2, placing(2, 98)),
@@ -320,9 +321,10 @@ async fn lost_answers_are_found(at: TestDatabase) {
         of_run(3, placing(4, 100)),
         of_run(2, placing(5, 101)),
         placed,
+        untold,
     ];
     add(&at, &rows).await;
-    assert_eq!(places(&jobs::list_lost(&at.db, 100, 9).await.unwrap()), [3, 2, 4], "the oldest first");
+    assert_eq!(places(&jobs::list_lost(&at.db, 100, 9).await.unwrap()), [3, 2, 7, 4], "the oldest first");
     assert_eq!(places(&jobs::list_lost(&at.db, 100, 1).await.unwrap()), [3]);
 }
 
